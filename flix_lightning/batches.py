@@ -1,0 +1,51 @@
+"""What travels from the data to the model: one training or one evaluation batch."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from flix_lightning.features import Cell
+
+
+@dataclass
+class TrainBatch:
+    """One process's share of a global batch.
+
+    Attributes:
+        inputs: `input_ids`, `attention_mask`, `labels`, (rows, length) each.
+        step: which global batch this is a part of.
+        global_cells: the cells of the whole global batch, in order.
+        positions: (rows,), where this share's rows stand in the global batch.
+        global_targets: target tokens in the whole global batch.
+    """
+
+    inputs: dict[str, Tensor]
+    step: int
+    global_cells: list[Cell]
+    positions: list[int]
+    global_targets: int
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
+        return replace(self, inputs={k: v.to(device, non_blocking=non_blocking) for k, v in self.inputs.items()})
+
+
+@dataclass
+class EvalBatch:
+    """Prompts to generate from, and what is needed to score them.
+
+    Attributes:
+        inputs: `input_ids`, `attention_mask`, (rows, length) each.
+        cells, ids, targets: one an example.
+        max_new_tokens: generation stops there.
+    """
+
+    inputs: dict[str, Tensor]
+    cells: list[Cell]
+    ids: list[str]
+    targets: list[str]
+    max_new_tokens: int
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
+        return replace(self, inputs={k: v.to(device, non_blocking=non_blocking) for k, v in self.inputs.items()})

@@ -1,0 +1,47 @@
+"""The embedded benchmark: real multilingual text from Unicode CLDR, with nothing to download and nothing stored."""
+
+from collections.abc import Mapping
+from functools import cache
+from itertools import islice
+
+from flix_lightning.benchmarks.benchmark import SPLITS, Example
+from flix_lightning.benchmarks.cldr.languages import CELLS, language_name
+from flix_lightning.benchmarks.cldr.rows import draw_rows
+from flix_lightning.benchmarks.cldr.tasks import TASKS
+from flix_lightning.errors import FlixError, unknown
+from flix_lightning.features import Cell
+
+
+class Cldr:
+    """Five tasks, 51 languages, 84 cells; rows are drawn from `seed`.
+
+    Args:
+        rows: split -> rows a cell.
+        seed: another seed gives other rows; a content keeps its split whatever the seed.
+    """
+
+    name = "cldr"
+    tasks = TASKS
+
+    def __init__(self, rows: Mapping[str, int], seed: int = 0) -> None:
+        for split in rows:
+            if split not in SPLITS:
+                raise unknown("benchmark.rows", split, SPLITS)
+        for split in SPLITS:
+            if not isinstance(rows.get(split), int) or rows[split] < 1:
+                raise FlixError(f"benchmark.rows.{split}: at least 1 row a cell; got {rows.get(split)!r}.")
+        self.rows, self.seed = dict(rows), seed
+        self.cells = tuple(Cell(task, language) for task, languages in CELLS.items() for language in languages)
+        self.examples = cache(self._examples)
+
+    def _examples(self, cell: Cell, split: str) -> tuple[Example, ...]:
+        if cell not in self.cells:
+            raise unknown("cell of benchmark cldr", cell, self.cells)
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        task, language = TASKS[cell.task], language_name(cell.language)
+        rows = islice(draw_rows(cell.task, cell.language, split, self.seed), self.rows[split])
+        return tuple(
+            Example(f"{cell}/{split}/{i}", task.render(language, input=row.input), row.target)
+            for i, row in enumerate(rows)
+        )

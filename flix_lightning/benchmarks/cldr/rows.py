@@ -1,0 +1,124 @@
+"""The five tasks: how a row of each is drawn from an inventory.
+
+A row's content decides its split by a hash, in all languages and tasks alike, so what is tested is never trained on.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from random import Random
+from typing import NamedTuple
+
+from flix_lightning.benchmarks.cldr.content import Content, Date, Measure, Name, Relative, sayable
+from flix_lightning.benchmarks.cldr.inventory import CURRENCIES, LANGUAGES, TERRITORIES, Inventory, load_inventory
+from flix_lightning.errors import unknown
+
+SPLITS = ("train", "validation", "test")
+QUESTION_BYTES = 110  # facts are added to a question while it stays below this length
+
+
+class Row(NamedTuple):
+    input: str
+    target: str
+
+
+class Draft(NamedTuple):
+    """A row with the language-free content that decides its split."""
+
+    key: object
+    row: Row
+
+
+def split_of(key: object) -> str:
+    """One tenth of all contents is for test, one for validation, the rest for training."""
+    digit = hashlib.sha256(repr(key).encode()).digest()[0] % 10
+    return {0: "test", 1: "validation"}.get(digit, "train")
+
+
+def semantic_parsing(rng: Random, source: Inventory) -> Draft:
+    content = rng.choice(sayable(source)).draw(rng)
+    return Draft(content, Row(content.text(source), content.parse()))
+
+
+def translation(rng: Random, source: Inventory) -> Draft:
+    """To English: what semantic parsing parses, or a list of two or three names and dates."""
+    english = load_inventory("en")
+    if rng.random() < 0.5:
+        content = rng.choice(sayable(source)).draw(rng)
+        return Draft(content, Row(content.text(source), content.text(english)))
+    contents = [rng.choice((Name, Name, Date)).draw(rng) for _ in range(rng.choice((2, 3)))]
+    texts = [source.listed([c.text(i) for c in contents]) if i is source else i.listed([c.text(i) for c in contents])
+             for i in (source, english)]
+    return Draft(tuple(contents), Row(*texts))
+
+
+def ner(rng: Random, source: Inventory) -> Draft:
+    """A list of names and dates with now and then a relative time or measure, which is no entity."""
+    others = [kind for kind in sayable(source) if kind in (Relative, Measure)]
+    contents: list[Content] = []
+    for _ in range(rng.choice((2, 3, 3))):
+        kinds = (Name, Name, Date, rng.choice(others)) if others else (Name, Name, Date)
+        contents.append(rng.choice(kinds).draw(rng))
+    texts = [content.text(source) for content in contents]
+    entities = [f"{_label(content)}: {text}" for content, text in zip(contents, texts) if _label(content)]
+    return Draft(tuple(contents), Row(source.listed(texts), " $$ ".join(entities)))
+
+
+def _label(content: Content) -> str | None:
+    if isinstance(content, Date):
+        return "DATE"
+    return content.label if isinstance(content, Name) else None
+
+
+def qa_in_lang(rng: Random, source: Inventory) -> Draft:
+    return _question(rng, source, source)
+
+
+def qa_cross_lang(rng: Random, source: Inventory) -> Draft:
+    """The question in the language, facts and answer in English."""
+    return _question(rng, source, load_inventory("en"))
+
+
+def _question(rng: Random, asking: Inventory, telling: Inventory) -> Draft:
+    """Made-up facts about places, one of which is asked for: `Kenya? Chad: Euro; Kenya: Finnish` -> `Finnish`."""
+    label, codes = rng.choice((("LANG", LANGUAGES), ("CUR", CURRENCIES)))
+    places = rng.sample(TERRITORIES, 3)
+    facts: list[tuple[Name, Name]] = []
+    text = ""
+    for place, code in zip(places, rng.sample(codes, 3)):
+        fact = Name("LOC", place), Name(label, code)
+        longer = text + ("; " if text else "") + ": ".join(part.text(telling) for part in fact)
+        if len(facts) >= 2 and len(longer.encode()) > QUESTION_BYTES:
+            break
+        facts, text = [*facts, fact], longer
+    place, answer = rng.choice(facts)
+    key = (place, tuple(facts))
+    return Draft(key, Row(f"{place.text(asking)}? {text}", answer.text(telling)))
+
+
+TASKS = {
+    "semantic_parsing": semantic_parsing,
+    "translation": translation,
+    "ner": ner,
+    "qa_in_lang": qa_in_lang,
+    "qa_cross_lang": qa_cross_lang,
+}
+
+
+def draw_rows(task: str, language: str, split: str, seed: int) -> Iterator[Row]:
+    """Distinct rows of one cell and split, without end; the same for the same arguments everywhere.
+
+    Raises:
+        FlixError: unknown task, split or language, or a language that CLDR has no complete data for.
+    """
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
+    source = load_inventory(language)
+    rng = Random(f"{seed}/{task}/{language}/{split}")
+    seen: set[str] = set()
+    while True:
+        draft = TASKS[task](rng, source)
+        if split_of(draft.key) == split and draft.row.input not in seen:
+            seen.add(draft.row.input)
+            yield draft.row

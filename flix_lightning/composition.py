@@ -1,0 +1,179 @@
+"""From active features to the weights over ranks of a batch; feature dropout and its schedule.
+
+The ranks of all features lie in one row, feature after feature. A composition picks, for every example, the ranks of
+its active features and a weight for each; the adapter banks need to know nothing else.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flix_lightning.errors import FlixError, unknown
+from flix_lightning.features import Cell, Featurizer, FeatureSpace
+from flix_lightning.ranks import RankAllocation, total_rank
+
+Schedule = Literal["constant", "linear", "cosine"]
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+class Composition(NamedTuple):
+    """Which ranks serve each example of a batch, and how strongly.
+
+    Attributes:
+        index: (batch, active rank), places in the row of all ranks.
+        weight: (batch, active rank); 0 where a rank is padding or its feature is switched off.
+    """
+
+    index: Tensor
+    weight: Tensor
+
+    def to(self, device: torch.device) -> "Composition":
+        return Composition(self.index.to(device), self.weight.to(device))
+
+
+class ActiveComposition:
+    """The one holder all adapter banks of a model read from; set at the start of a step and left set.
+
+    A context manager would not do: gradient checkpointing recomputes activations in the backward pass, after the
+    forward has returned.
+    """
+
+    # Up to this many times the active rank, one product over all ranks is cheaper than gathering each example's own.
+    WIDE_UP_TO = 2
+
+    def __init__(self, ranks: int) -> None:
+        self.ranks = ranks
+        self.version = 0
+        self.current: Composition | None = None
+        self.wide: Tensor | None = None
+
+    def set(self, composition: Composition | None) -> None:
+        """Serve `composition` from now on; `None` switches every adapter off."""
+        self.version += 1
+        self.current, self.wide = composition, None
+        if composition is not None and self.ranks <= self.WIDE_UP_TO * composition.index.shape[1]:
+            gate = composition.weight.new_zeros(len(composition.index), self.ranks)
+            self.wide = gate.scatter_add_(1, composition.index, composition.weight)
+
+
+class Composer:
+    """Cells -> composition, for one feature space and rank allocation.
+
+    Features outside the space are left out: an unseen combination uses both of its features, an unseen language its
+    task alone (the paper's zero-shot rule), a cell with no known feature the bare backbone.
+    """
+
+    def __init__(self, featurizer: Featurizer, space: FeatureSpace, allocation: RankAllocation) -> None:
+        allocation.check(space)
+        self.featurizer, self.space, self.allocation = featurizer, space, allocation
+        ranks = [allocation[feature] for feature in space]
+        self.starts = dict(zip(space, np.cumsum([0, *ranks]).tolist()))
+        self.total_rank = sum(ranks)
+        self._slots: dict[Cell, tuple[list[int], list[int]]] = {}
+
+    def ranks_of(self, feature) -> range:
+        """The places of a feature's ranks in the row of all ranks."""
+        start = self.starts[self.space[self.space.index(feature)]]
+        return range(start, start + self.allocation[feature])
+
+    def active(self, cell: Cell):
+        """The known features of `cell`."""
+        return tuple(feature for feature in self.featurizer(cell) if feature in self.space)
+
+    def _ranks(self, cell: Cell) -> tuple[list[int], list[int]]:
+        """For each active rank of `cell`: its place, and which of the featurizer's axes it comes from."""
+        if cell not in self._slots:
+            pairs = [
+                (rank, self.featurizer.axes.index(feature.axis))
+                for feature in self.active(cell)
+                for rank in self.ranks_of(feature)
+            ]
+            self._slots[cell] = [rank for rank, _ in pairs], [axis for _, axis in pairs]
+        return self._slots[cell]
+
+    def compose(self, cells: Sequence[Cell], gates: Tensor | None = None) -> Composition:
+        """The composition of a batch.
+
+        Args:
+            cells: one an example.
+            gates: (batch, axes), a factor for the feature of each axis; all ones when absent.
+        """
+        found = [self._ranks(cell) for cell in cells]
+        width = max(1, max(len(index) for index, _ in found))
+        index = torch.tensor([ranks + [0] * (width - len(ranks)) for ranks, _ in found])
+        axis = torch.tensor([axes + [0] * (width - len(axes)) for _, axes in found])
+        real = torch.arange(width) < torch.tensor([len(ranks) for ranks, _ in found])[:, None]
+        weight = real.float() if gates is None else real * gates.gather(1, axis)
+        return Composition(index, weight)
+
+    def active_rank(self, cells: Sequence[Cell]) -> int:
+        """The largest active rank over `cells`: what an example pays for."""
+        return max(total_rank(self.allocation, self.active(cell)) for cell in cells)
+
+
+@dataclass(frozen=True)
+class FeatureDropout:
+    """Switches active features off at random while training (FLix, sec. 3; its probability there is 0.7).
+
+    Drops are independent for every feature and example. The paper leaves open whether all features of an example may
+    drop and whether the survivors are rescaled: both are choices here.
+
+    Args:
+        p: the probability at the end of the schedule, in [0, 1].
+        schedule: `constant`, or a rise from 0 along a line or half a cosine.
+        schedule_steps: steps that the rise takes; afterwards `p` holds.
+        keep_one: bring one feature, drawn at random, back where all of an example's were dropped.
+        rescale: multiply the survivors by 1 / (1 - p), which keeps the expected update.
+        axes: the axes that may drop; all of them when not given, none when empty.
+
+    Raises:
+        FlixError: a setting out of its range.
+    """
+
+    p: float
+    schedule: Schedule = "constant"
+    schedule_steps: int = 0
+    keep_one: bool = False
+    rescale: bool = False
+    axes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.p, bool) or not isinstance(self.p, int | float) or not 0 <= self.p <= 1:
+            raise FlixError(f"feature_dropout.p: a probability lies in [0, 1]; got {self.p!r}.")
+        if self.schedule not in SCHEDULES:
+            raise unknown("feature_dropout.schedule", self.schedule, SCHEDULES)
+        if self.schedule != "constant" and self.schedule_steps < 1:
+            raise FlixError(
+                f"feature_dropout.schedule_steps: a {self.schedule} schedule takes at least 1 step; "
+                f"got {self.schedule_steps!r}."
+            )
+        if self.rescale and self.p == 1:
+            raise FlixError("feature_dropout: p = 1 leaves nothing to rescale; set rescale=false or p below 1.")
+
+    def probability(self, step: int) -> float:
+        """The drop probability at `step`."""
+        if self.schedule == "constant":
+            return float(self.p)
+        done = min(1.0, step / self.schedule_steps)
+        return self.p * (done if self.schedule == "linear" else (1 - math.cos(math.pi * done)) / 2)
+
+    def gates(self, axes: Sequence[str], batch_size: int, step: int, seed: int) -> Tensor:
+        """The gates of a whole global batch: (batch_size, axes), a pure function of the arguments.
+
+        Every process computes them all and takes its rows, so the number of processes does not matter.
+        """
+        p = self.probability(step)
+        generator = np.random.default_rng([seed, step, 0xD50])
+        draws = generator.random((batch_size, len(axes)))
+        may_drop = np.array([self.axes is None or axis in self.axes for axis in axes])
+        kept = (draws >= p) | ~may_drop
+        if self.keep_one:
+            lost = ~kept.any(axis=1)
+            kept[lost, generator.integers(len(axes), size=batch_size)[lost]] = True
+        scale = np.where(may_drop, 1 / (1 - p), 1.0) if self.rescale else 1.0
+        return torch.from_numpy((kept * scale).astype(np.float32))

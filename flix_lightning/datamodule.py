@@ -1,0 +1,204 @@
+"""The LightningDataModule: tokenised cells, mixed global batches for training, mixed batches for scoring."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, Sampler
+from transformers import PreTrainedTokenizerBase
+
+from flix_lightning.batches import EvalBatch, TrainBatch
+from flix_lightning.benchmarks.benchmark import Benchmark, Example
+from flix_lightning.encoding import Encoded, encode, generation_batch, training_batch
+from flix_lightning.errors import FlixError
+from flix_lightning.features import Cell
+from flix_lightning.mixture import Mixture, sampling_probabilities
+from flix_lightning.sampling import GlobalBatches
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How often each training cell is drawn; see `sampling_probabilities`."""
+
+    temperature: float = 1.0
+    cap: int | None = None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Batching:
+    """Sizes of batches.
+
+    Args:
+        batch_size: examples a step, all processes and micro-batches together.
+        micro_batch_size: examples a process takes at once; by default its whole share.
+        bucket: steps whose batches are sorted by length together.
+        eval_batch_size: examples generated at once.
+        max_prompt_tokens: longer prompts lose their end; the number cut is counted.
+        workers: loader processes.
+    """
+
+    batch_size: int
+    micro_batch_size: int | None = None
+    bucket: int = 8
+    eval_batch_size: int = 128
+    max_prompt_tokens: int = 1024
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "bucket", "eval_batch_size", "max_prompt_tokens"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise FlixError(f"data.{name}: a whole number of at least 1; got {getattr(self, name)!r}.")
+
+    def micro_batches(self, processes: int) -> int:
+        """Micro-batches that a process walks through in one step.
+
+        Raises:
+            FlixError: the batch does not divide evenly.
+        """
+        share, rest = divmod(self.batch_size, processes)
+        micro = self.micro_batch_size or max(share, 1)
+        if rest or share % micro:
+            raise FlixError(
+                f"data.batch_size {self.batch_size} does not divide into {processes} process(es) with micro-batches "
+                f"of {micro}; choose sizes that do."
+            )
+        return share // micro
+
+
+class TokenisedCells:
+    """The examples of a benchmark as token ids, cell by cell, made when first asked for."""
+
+    def __init__(self, benchmark: Benchmark, tokenizer: PreTrainedTokenizerBase, is_encoder_decoder: bool,
+                 max_prompt_tokens: int) -> None:
+        self.benchmark, self.tokenizer = benchmark, tokenizer
+        self.is_encoder_decoder, self.max_prompt_tokens = is_encoder_decoder, max_prompt_tokens
+        self.truncated = 0
+        self.encoded = cache(self._encode)
+
+    def _encode(self, cell: Cell, split: str) -> list[Encoded]:
+        examples = self.benchmark.examples(cell, split)
+        rows = encode(self.tokenizer, [e.prompt for e in examples], [e.target for e in examples],
+                      self.is_encoder_decoder)
+        longest = self.benchmark.tasks[cell.task].max_target_tokens
+        return [self._cut(row, longest) for row in rows]
+
+    def _cut(self, row: Encoded, longest_target: int) -> Encoded:
+        """Shorten what is too long, keeping the last token, which ends a prompt or target."""
+        short = Encoded(*(
+            ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+            for ids, limit in zip(row, (self.max_prompt_tokens, longest_target))
+        ))
+        self.truncated += short != row
+        return short
+
+
+class _TrainShares(Dataset):
+    """(step, micro-batch) -> this process's `TrainBatch`."""
+
+    def __init__(self, data: "MixtureDataModule", rank: int, processes: int) -> None:
+        self.data, self.rank, self.processes = data, rank, processes
+        self.micro_batches = data.batching.micro_batches(processes)
+
+    def __getitem__(self, key: tuple[int, int]) -> TrainBatch:
+        step, micro = key
+        draws = self.data.global_batches[step]
+        cells = [self.data.mixture.train[c] for c in draws.cells]
+        rows = [self.data.tokenised.encoded(cell, "train")[r] for cell, r in zip(cells, draws.rows)]
+        # rows lie sorted by length: every n-th one gives all shares like lengths
+        positions = list(range(micro * self.processes + self.rank, len(rows), self.processes * self.micro_batches))
+        share = [rows[i] for i in positions]
+        inputs = training_batch(share, self.data.tokenizer.pad_token_id, self.data.tokenised.is_encoder_decoder)
+        return TrainBatch(inputs, step, cells, positions, sum(len(row.target) for row in rows))
+
+
+class _Steps(Sampler):
+    """Endless (step, micro-batch) keys from a step on."""
+
+    def __init__(self, first: int, micro_batches: int) -> None:
+        self.first, self.micro_batches = first, micro_batches
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((step, micro) for step in count(self.first) for micro in range(self.micro_batches))
+
+
+class MixtureDataModule(LightningDataModule):
+    """Batches over the cells of a mixture.
+
+    Args:
+        benchmark: the source of examples.
+        mixture: which of its cells train.
+        tokenizer: the backbone's.
+        is_encoder_decoder: the backbone's kind.
+        mixing: how often each cell is drawn.
+        batching: sizes.
+        seed: of the order of examples.
+    """
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        mixture: Mixture,
+        tokenizer: PreTrainedTokenizerBase,
+        is_encoder_decoder: bool,
+        mixing: Mixing,
+        batching: Batching,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.benchmark, self.mixture, self.tokenizer = benchmark, mixture, tokenizer
+        self.mixing, self.batching, self.seed = mixing, batching, seed
+        self.score(mixture.cells, "test")
+        self.tokenised = TokenisedCells(benchmark, tokenizer, is_encoder_decoder, batching.max_prompt_tokens)
+
+    def setup(self, stage: str | None = None) -> None:
+        if stage != "fit" or hasattr(self, "global_batches"):
+            return
+        sizes = [len(self.tokenised.encoded(cell, "train")) for cell in self.mixture.train]
+        self.probabilities = sampling_probabilities(sizes, **vars(self.mixing))
+        self.global_batches = GlobalBatches(
+            sizes, self.probabilities, self.batching.batch_size, self.seed, self.batching.bucket, self._length
+        )
+
+    def _length(self, cell: int, row: int) -> int:
+        prompt, target = self.tokenised.encoded(self.mixture.train[cell], "train")[row]
+        return len(prompt) + len(target)
+
+    def train_dataloader(self) -> DataLoader:
+        """From the step that the trainer stands at, so that resuming needs no loader state."""
+        trainer = self.trainer
+        shares = _TrainShares(self, trainer.global_rank, trainer.world_size)
+        steps = _Steps(trainer.global_step, shares.micro_batches)
+        return DataLoader(shares, batch_size=None, sampler=steps, num_workers=self.batching.workers)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._scoring_loader(self.mixture.train, "validation")
+
+    def score(self, cells: Sequence[Cell], split: str) -> None:
+        """Say what the next test pass scores."""
+        self.scored_cells, self.scored_split = tuple(cells), split
+
+    def test_dataloader(self) -> DataLoader:
+        return self._scoring_loader(self.scored_cells, self.scored_split)
+
+    def _scoring_loader(self, cells: Sequence[Cell], split: str) -> DataLoader:
+        """Mixed batches of all examples of `cells`, sorted by length; each process takes every n-th one, none twice."""
+        batches = self._scoring_batches(cells, split)
+        return DataLoader(batches[self.trainer.global_rank :: self.trainer.world_size], batch_size=None)
+
+    def _scoring_batches(self, cells: Sequence[Cell], split: str) -> list[EvalBatch]:
+        rows: list[tuple[int, int, Cell, Example, Encoded]] = []
+        for cell in cells:
+            limit = self.benchmark.tasks[cell.task].max_target_tokens
+            pairs = zip(self.benchmark.examples(cell, split), self.tokenised.encoded(cell, split), strict=True)
+            rows += [(limit, len(encoded.prompt), cell, example, encoded) for example, encoded in pairs]
+        rows.sort(key=lambda row: (row[0], row[1], row[3].id))
+        size = self.batching.eval_batch_size
+        return [self._scoring_batch(rows[i : i + size]) for i in range(0, len(rows), size)]
+
+    def _scoring_batch(self, rows: list[tuple[int, int, Cell, Example, Encoded]]) -> EvalBatch:
+        limits, _, cells, examples, encoded = (list(column) for column in zip(*rows))
+        inputs = generation_batch(encoded, self.tokenizer.pad_token_id, self.tokenised.is_encoder_decoder)
+        return EvalBatch(inputs, cells, [e.id for e in examples], [e.target for e in examples], max(limits))

@@ -1,0 +1,110 @@
+"""Cells, their features, and the featurizer that says which features of a cell are active.
+
+A baseline is a featurizer: one always-on feature is LoRA, one feature a dataset is per-dataset LoRA, task + language
+is FLix.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from flix_lightning.errors import FlixError, unknown
+
+SHARED = "shared"  # the axis with one value, active for every cell
+DATASET = "dataset"  # the axis with a value of its own for every cell
+
+
+@dataclass(frozen=True, order=True)
+class Feature:
+    """One value of one axis, written `axis=value`."""
+
+    axis: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.axis}={self.value}"
+
+    @staticmethod
+    def parse(text: str) -> "Feature":
+        """The feature written as `text`.
+
+        Raises:
+            FlixError: `text` is not of the form `axis=value`.
+        """
+        axis, equals, value = text.partition("=")
+        if not (axis and equals and value):
+            raise FlixError(f"a feature is written axis=value, e.g. language=sw; got {text!r}.")
+        return Feature(axis, value)
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One (task, language) pair, with any further attributes as (axis, value) pairs."""
+
+    task: str
+    language: str
+    attributes: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.task}/{self.language}"
+
+    def features(self) -> Mapping[str, str]:
+        """Every axis of the cell with its value."""
+        own = {"task": self.task, "language": self.language, SHARED: "all", DATASET: str(self)}
+        return {**own, **dict(self.attributes)}
+
+
+@dataclass(frozen=True)
+class Featurizer:
+    """Cell -> its active features, one an axis, in the order of `axes`."""
+
+    axes: tuple[str, ...]
+
+    def __call__(self, cell: Cell) -> tuple[Feature, ...]:
+        """The features of `cell`.
+
+        Raises:
+            FlixError: an axis that the cell has no value for.
+        """
+        values = cell.features()
+        for axis in self.axes:
+            if axis not in values:
+                raise unknown(f"feature axis of cell {cell}", axis, values)
+        return tuple(Feature(axis, values[axis]) for axis in self.axes)
+
+
+class FeatureSpace(Sequence[Feature]):
+    """The ordered vocabulary of known features: axis by axis, values in alphabetical order."""
+
+    def __init__(self, features: Iterable[Feature]) -> None:
+        features = list(features)
+        axes = list(dict.fromkeys(feature.axis for feature in features))
+        self._features = tuple(sorted(set(features), key=lambda f: (axes.index(f.axis), f.value)))
+        self._index = {feature: i for i, feature in enumerate(self._features)}
+
+    @staticmethod
+    def of(cells: Iterable[Cell], featurizer: Featurizer) -> "FeatureSpace":
+        """The features that `cells` activate."""
+        return FeatureSpace(feature for cell in cells for feature in featurizer(cell))
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def __getitem__(self, index):
+        return self._features[index]
+
+    def __contains__(self, feature: object) -> bool:
+        return feature in self._index
+
+    def index(self, feature: Feature) -> int:  # type: ignore[override]
+        """The place of `feature`.
+
+        Raises:
+            FlixError: the feature is not known.
+        """
+        if feature not in self._index:
+            raise unknown("feature", feature, self._features)
+        return self._index[feature]
+
+    def axes(self) -> tuple[str, ...]:
+        """The axes in order."""
+        return tuple(dict.fromkeys(feature.axis for feature in self._features))

@@ -1,0 +1,51 @@
+"""What tells the methods apart: their feature axes and where their ranks come from. All else is shared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flix_lightning.composition import Composer
+from flix_lightning.errors import FlixError, unknown
+from flix_lightning.features import Cell, Featurizer, FeatureSpace
+from flix_lightning.ranks import RankAllocation, compute_matched_rank, param_matched_rank
+
+MATCHED_RANKS = {"compute": compute_matched_rank, "param": param_matched_rank}
+BUDGETS = ("allocation", *MATCHED_RANKS)
+
+
+@dataclass(frozen=True)
+class Method:
+    """FLix or one of its baselines.
+
+    Args:
+        axes: the axes whose features are active: [task, language] is FLix, [shared] LoRA, [dataset] a LoRA for each.
+        budget: `allocation` takes each axis's rank from `rank`; `compute` and `param` give every feature the rank of a
+            LoRA matched to what FLix over `matched_axes` has by that allocation.
+        matched_axes: FLix's axes, for the matched budgets.
+        dropout_axes: the axes that feature dropout may switch off.
+    """
+
+    axes: tuple[str, ...]
+    budget: str = "allocation"
+    matched_axes: tuple[str, ...] = ("task", "language")
+    dropout_axes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.budget not in BUDGETS:
+            raise unknown("adapter.budget", self.budget, BUDGETS)
+        if not self.axes:
+            raise FlixError("adapter.axes: at least one axis, such as [task, language] or [shared]; got none.")
+        for axis in self.dropout_axes:
+            if axis not in self.axes:
+                raise unknown("adapter.dropout_axes", axis, self.axes)
+
+    def composer(self, cells: Sequence[Cell], allocation: RankAllocation) -> Composer:
+        """The composer for a model trained on `cells`.
+
+        Raises:
+            FlixError: an axis that a cell has not, or one without a rank.
+        """
+        featurizer = Featurizer(tuple(self.axes))
+        if self.budget != "allocation":
+            rank = MATCHED_RANKS[self.budget](allocation, Featurizer(tuple(self.matched_axes)), cells)
+            allocation = RankAllocation({axis: rank for axis in self.axes})
+        return Composer(featurizer, FeatureSpace.of(cells, featurizer), allocation)

@@ -1,0 +1,192 @@
+"""The LightningModule: owns the adapters and the feature-dropout schedule; loss, generation, scores."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+from torch.nn import functional
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from flix_lightning.batches import EvalBatch, TrainBatch
+from flix_lightning.composition import ActiveComposition, Composer, FeatureDropout
+from flix_lightning.encoding import IGNORE
+from flix_lightning.errors import FlixError, unknown
+from flix_lightning.features import Cell
+from flix_lightning.injection import ALL_LINEAR, inject
+from flix_lightning.optim import ActiveRowsAdamW
+from flix_lightning.scores import CellScores, mean_by_task
+from flix_lightning.tasks import Task
+
+DECAYS = ("constant", "linear", "cosine")
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How the adapters are trained.
+
+    Args:
+        lr: the peak learning rate.
+        warmup_steps: steps from 0 to the peak.
+        decay: from the peak to 0 at `max_steps`, or `constant`.
+        weight_decay: as in AdamW.
+    """
+
+    lr: float
+    warmup_steps: int = 0
+    decay: str = "linear"
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.decay not in DECAYS:
+            raise unknown("optimizer.decay", self.decay, DECAYS)
+        if self.warmup_steps < 0 or self.weight_decay < 0 or not self.lr > 0:
+            raise FlixError(
+                "optimizer: lr must be above 0, warmup_steps and weight_decay at least 0; got "
+                f"lr={self.lr!r}, warmup_steps={self.warmup_steps!r}, weight_decay={self.weight_decay!r}."
+            )
+
+    def factor(self, step: int, max_steps: int) -> float:
+        """The learning rate at `step` over the peak."""
+        rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        left = max(0.0, (max_steps - step) / max(1, max_steps - self.warmup_steps))
+        fall = {"constant": 1.0, "linear": min(1.0, left), "cosine": (1 - math.cos(math.pi * min(1.0, left))) / 2}
+        return rise * fall[self.decay]
+
+
+class FlixModule(LightningModule):
+    """A frozen backbone with adapter banks.
+
+    Args:
+        backbone: a transformers encoder-decoder or decoder-only model; adapted in place.
+        tokenizer: the backbone's.
+        tasks: the benchmark's; they say how answers are scored.
+        composer: cells -> composition.
+        dropout: feature dropout, off outside training.
+        optimization: of the adapters.
+        max_steps: the length of training, which the learning rate's decay needs.
+        seed: of the adapters' start and the dropout gates.
+        target_modules, scaling: see `inject`.
+    """
+
+    def __init__(
+        self,
+        backbone: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        tasks: Mapping[str, Task],
+        composer: Composer,
+        dropout: FeatureDropout,
+        optimization: Optimization,
+        max_steps: int,
+        seed: int,
+        target_modules: str | Sequence[str] = ALL_LINEAR,
+        scaling: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.tokenizer, self.tasks = backbone, tokenizer, tasks
+        self.composer, self.dropout = composer, dropout
+        self.optimization, self.max_steps, self.seed = optimization, max_steps, seed
+        self.active = ActiveComposition(composer.total_rank)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.banks = inject(backbone, composer.total_rank, self.active, target_modules, scaling)
+        self.strict_loading = False  # checkpoints hold the adapters only
+        self.active_rows: Tensor | None = None
+        self.scores: CellScores | None = None
+        self.predictions: dict[str, str] = {}  # example id -> text, of this process's last scoring pass
+        self.test_scores: dict[Cell, float] = {}
+
+    # ---------------------------------------------------------------- training
+
+    def training_step(self, batch: TrainBatch, _: int) -> Tensor:
+        """The mean loss over all target tokens of the global batch, as this share's part of it."""
+        axes = self.composer.featurizer.axes
+        gates = self.dropout.gates(axes, len(batch.global_cells), batch.step, self.seed)
+        whole = self.composer.compose(batch.global_cells, gates)
+        self.active_rows = whole.index[whole.weight != 0].unique()
+        mine = batch.positions
+        self.active.set(type(whole)(whole.index[mine], whole.weight[mine]).to(self.device))
+        total, count = self.target_loss(batch.inputs)
+        self.log("train/loss", total.detach() / count, prog_bar=True, batch_size=len(mine))
+        self.log("train/feature_dropout", self.dropout.probability(batch.step), batch_size=len(mine))
+        shares = self.trainer.world_size * self.trainer.accumulate_grad_batches  # both are averaged over later
+        return total * shares / batch.global_targets
+
+    def target_loss(self, inputs: dict[str, Tensor]) -> tuple[Tensor, int]:
+        """The summed cross-entropy of the target tokens, and their number."""
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        if self.backbone.config.is_encoder_decoder:
+            inputs["decoder_input_ids"] = self.backbone.prepare_decoder_input_ids_from_labels(labels)
+        logits = self.backbone(**inputs, use_cache=False).logits
+        if not self.backbone.config.is_encoder_decoder:
+            logits, labels = logits[:, :-1], labels[:, 1:]
+        kept = labels != IGNORE
+        return functional.cross_entropy(logits[kept].float(), labels[kept], reduction="sum"), int(kept.sum())
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        parameters = [p for bank in self.banks for p in (bank.lora_a, bank.lora_b)]
+        optimizer = ActiveRowsAdamW(parameters, self.optimization.lr, weight_decay=self.optimization.weight_decay)
+        factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self.optimization.factor(s, self.max_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
+
+    def on_before_optimizer_step(self, optimizer: ActiveRowsAdamW) -> None:
+        optimizer.active_rows = self.active_rows
+
+    # ----------------------------------------------------------------- scoring
+
+    @torch.inference_mode()
+    def generate(self, batch: EvalBatch) -> list[str]:
+        """Greedy continuations, one an example, in a batch that mixes cells."""
+        self.active.set(self.composer.compose(batch.cells).to(self.device))
+        tokens = self.backbone.generate(
+            **batch.inputs,
+            max_new_tokens=batch.max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.tokenizer.eos_token_id,
+        )
+        if not self.backbone.config.is_encoder_decoder:
+            tokens = tokens[:, batch.inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+
+    def _start_scoring(self, cells: Sequence[Cell]) -> None:
+        self.scores = CellScores(cells, self.tasks).to(self.device)
+        self.predictions = {}
+
+    def _score(self, batch: EvalBatch) -> None:
+        predictions = self.generate(batch)
+        self.scores.update(batch.cells, predictions, batch.targets)
+        self.predictions.update(zip(batch.ids, predictions))
+
+    def on_validation_epoch_start(self) -> None:
+        self._start_scoring(self.trainer.datamodule.mixture.train)
+
+    def validation_step(self, batch: EvalBatch, _: int) -> None:
+        self._score(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        scores = self.scores.compute()
+        self.log("val/score", fmean(scores.values()), prog_bar=True)
+        self.log_dict({f"val/{task}": score for task, score in mean_by_task(scores).items()})
+
+    def on_test_epoch_start(self) -> None:
+        self._start_scoring(self.trainer.datamodule.scored_cells)
+
+    def test_step(self, batch: EvalBatch, _: int) -> None:
+        self._score(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self.test_scores = self.scores.compute()
+
+    # ------------------------------------------------------------- checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the adapters only: the backbone is frozen and known by name."""
+        names = ("lora_a", "lora_b")
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k.rpartition(".")[2] in names}

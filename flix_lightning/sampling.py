@@ -1,0 +1,157 @@
+"""Which examples stand in the global batch of a step: a pure function of (seed, sizes, probabilities, step).
+
+World size, micro-batches, workers and restarts do not enter, and any step is found in O(log steps) time.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+MAX_DRAWS = 500_000_000  # numpy draws from urns of up to 10^9
+
+
+class Draws(NamedTuple):
+    """Examples by cell number and row number, (batch,) each."""
+
+    cells: np.ndarray
+    rows: np.ndarray
+
+
+class Urn:
+    """Cells drawn without replacement from an urn that holds each in proportion to its probability.
+
+    The urn's draws are halved again and again: how many draws of each cell fall into the first half of a block is a
+    hypergeometric draw, seeded by the block. So the number of draws of every cell before any window is known without
+    walking there, and realised proportions stay closer to the asked ones than independent draws would.
+
+    Args:
+        probabilities: (cells,), summing to 1.
+        window: draws in the smallest block.
+        seed: of every split.
+    """
+
+    def __init__(self, probabilities: np.ndarray, window: int, seed: int) -> None:
+        self.levels = max(0, (MAX_DRAWS // window).bit_length() - 1)
+        self.window, self.seed = window, seed
+        self._full = _apportion(probabilities, window << self.levels)
+        self._first_half = lru_cache(maxsize=4 * (self.levels + 1))(self._split)
+
+    def _split(self, urn: int, level: int, block: int) -> np.ndarray:
+        """The counts of the first half of a block of 2^level windows."""
+        generator = np.random.default_rng([self.seed, urn, level, block])
+        counts = self._block(urn, level, block)
+        return generator.multivariate_hypergeometric(counts, int(counts.sum()) // 2, method="marginals")
+
+    def _block(self, urn: int, level: int, block: int) -> np.ndarray:
+        if level == self.levels:
+            return self._full
+        first = self._first_half(urn, level + 1, block // 2)
+        return first if block % 2 == 0 else self._block(urn, level + 1, block // 2) - first
+
+    def counts(self, window: int) -> tuple[np.ndarray, np.ndarray]:
+        """How often each cell is drawn before `window` and in it, (cells,) each."""
+        urn, place = divmod(window, 1 << self.levels)
+        before = self._full * urn
+        for level in range(self.levels, 0, -1):
+            block = place >> level
+            if place >> (level - 1) & 1:
+                before = before + self._first_half(urn, level, block)
+        return before, self._block(urn, 0, place)
+
+
+def _apportion(probabilities: np.ndarray, total: int) -> np.ndarray:
+    """Whole numbers that sum to `total`, by largest remainder."""
+    exact = np.asarray(probabilities, dtype=np.float64) * total
+    counts = np.floor(exact).astype(np.int64)
+    short = total - int(counts.sum())
+    counts[np.argsort(counts - exact, kind="stable")[:short]] += 1
+    return counts
+
+
+def permuted(places: np.ndarray, size: int, key: int) -> np.ndarray:
+    """Where a seeded permutation of range(size) sends `places`, without ever laying the permutation out.
+
+    A Feistel network permutes the next power of four; whoever lands outside the range walks on until inside.
+    """
+    half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
+    mask = np.uint64((1 << half) - 1)
+
+    def once(values: np.ndarray) -> np.ndarray:
+        left, right = values >> np.uint64(half), values & mask
+        for turn in range(6):
+            mixed = _mix(right + np.uint64((key + turn * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF))
+            left, right = right, left ^ (mixed & mask)
+        return (left << np.uint64(half)) | right
+
+    values = once(np.asarray(places, dtype=np.uint64))
+    while (outside := values >= size).any():
+        values[outside] = once(values[outside])
+    return values.astype(np.int64)
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """The finaliser of splitmix64 (Steele, Lea and Flood, 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+class GlobalBatches:
+    """The global batch of every step.
+
+    Each cell is walked in seeded permutations of its own: no example comes again before the cell's pass has ended.
+    The draws of `bucket` steps are sorted by length, cut into batches and put in random order, so that a batch pads
+    little.
+
+    Args:
+        sizes: training examples of each cell.
+        probabilities: (cells,), the sampling probabilities.
+        batch_size: examples a step, all processes together.
+        seed: of the order.
+        bucket: steps whose batches are made together; 1 does not look at lengths.
+        length: (cell number, row number) -> length, needed when `bucket` is above 1.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        probabilities: np.ndarray,
+        batch_size: int,
+        seed: int,
+        bucket: int = 1,
+        length: Callable[[int, int], int] | None = None,
+    ) -> None:
+        self.sizes, self.batch_size, self.seed, self.bucket, self.length = sizes, batch_size, seed, bucket, length
+        self.urn = Urn(probabilities, batch_size * bucket, seed)
+        self._window = lru_cache(maxsize=2)(self._make_window)
+
+    def __getitem__(self, step: int) -> Draws:
+        window, place = divmod(step, self.bucket)
+        return self._window(window)[place]
+
+    def _make_window(self, window: int) -> list[Draws]:
+        before, here = self.urn.counts(window)
+        drawn = [c for c in range(len(here)) if here[c]]
+        cells = np.repeat(drawn, here[drawn])
+        rows = np.concatenate([self._rows(c, int(before[c]), int(here[c])) for c in drawn])
+        generator = np.random.default_rng([self.seed, window, 0xBA7C])
+        order = generator.permutation(len(cells))
+        if self.bucket > 1:
+            lengths = np.array([self.length(c, r) for c, r in zip(cells[order], rows[order])])
+            order = order[np.argsort(lengths, kind="stable")]
+        batches = order.reshape(self.bucket, self.batch_size)[generator.permutation(self.bucket)]
+        return [Draws(cells[batch], rows[batch]) for batch in batches]
+
+    def _rows(self, cell: int, start: int, count: int) -> np.ndarray:
+        """The rows at places start .. start + count of a cell's walk."""
+        size = self.sizes[cell]
+        places = np.arange(start, start + count)
+        rows = np.empty(count, dtype=np.int64)
+        for turn in np.unique(places // size):
+            inside = places // size == turn
+            digest = hashlib.sha256(f"{self.seed}/{cell}/{turn}".encode()).digest()
+            rows[inside] = permuted(places[inside] % size, size, int.from_bytes(digest[:8], "little"))
+        return rows
