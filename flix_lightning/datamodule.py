@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
+from typing import Self
 
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -179,6 +180,14 @@ class MixtureDataModule(LightningDataModule):
     def score(self, cells: Sequence[Cell], split: str) -> None:
         """Say what the next test pass scores."""
         self.scored_cells, self.scored_split = tuple(cells), split
+
+    def scoring_on(self, benchmark: Benchmark) -> Self:
+        """The same data module over the cells of another benchmark, for scoring."""
+        if benchmark is self.benchmark:
+            return self
+        mixture = Mixture(train=(), zero_shot=tuple(benchmark.cells))
+        kind = self.tokenised.is_encoder_decoder
+        return type(self)(benchmark, mixture, self.tokenizer, kind, self.mixing, self.batching, self.seed)
 
     def test_dataloader(self) -> DataLoader:
         return self._scoring_loader(self.scored_cells, self.scored_split)

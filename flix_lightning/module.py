@@ -93,7 +93,7 @@ class FlixModule(LightningModule):
         self.active = ActiveComposition(composer.total_rank)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.banks = inject(backbone, composer.total_rank, self.active, target_modules, scaling)
+            self.banks = inject(backbone.train(), composer.total_rank, self.active, target_modules, scaling)
         self.strict_loading = False  # checkpoints hold the adapters only
         self.active_rows: Tensor | None = None
         self.scores: CellScores | None = None

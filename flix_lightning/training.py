@@ -10,15 +10,17 @@ import lightning
 import numpy as np
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from flix_lightning.assembly import Experiment, build_experiment
 from flix_lightning.benchmarks.benchmark import Benchmark
 from flix_lightning.errors import FlixError
 from flix_lightning.injection import adapter_state, load_adapter_state
 from flix_lightning.models.backbone import Backbone
+from flix_lightning.progress import progress
+from flix_lightning.quiet import quieten
 from flix_lightning.results import (
     cell_rows,
     environment,
@@ -44,11 +46,9 @@ def check_trainer(section: Mapping[str, Any]) -> None:
             raise FlixError(f"trainer.{name}: a whole number of at least 1; got {section[name]!r}.")
 
 
-def build_trainer(
-    config: Mapping[str, Any], run: Path, logger: Logger | None, callbacks: Sequence[Callback], micro_batches: int
-) -> Trainer:
-    section = config["trainer"]
-    every = min(section["validate_every"], section["max_steps"])
+def build_trainer(section: Mapping[str, Any], run: Path, logger: Logger | None, callbacks: Sequence[Callback]) -> Trainer:
+    """The trainer of one run; how it splits a step into micro-batches is set once its processes are known."""
+    shown = progress(section["progress"])
     return Trainer(
         accelerator=section["accelerator"],
         devices=section["devices"],
@@ -56,19 +56,17 @@ def build_trainer(
         strategy=section["strategy"],
         precision=section["precision"],
         max_steps=section["max_steps"],
-        max_epochs=-1,
-        accumulate_grad_batches=micro_batches,
+        max_epochs=1,
         gradient_clip_val=section["gradient_clip"],
-        val_check_interval=every * micro_batches,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=10,
         use_distributed_sampler=False,
-        enable_progress_bar=section["progress"],
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in shown),
         enable_model_summary=False,
         default_root_dir=run,
         logger=logger or False,
-        callbacks=list(callbacks),
+        callbacks=[*callbacks, *shown],
     )
 
 
@@ -88,14 +86,16 @@ def train(config: Mapping[str, Any], run: Path, benchmark: Benchmark, backbone: 
           logger: Logger | None) -> dict[str, Any]:
     """Train to `trainer.max_steps`, continuing from the run's last checkpoint; returns the record it wrote."""
     started = time.monotonic()
+    quieten()
     check_trainer(config["trainer"])
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     if config["trainer"]["gradient_checkpointing"]:
         backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
     experiment = build_experiment(config, benchmark, backbone)
     best, last = checkpoints(run, config["trainer"]["checkpoint_every"])
-    world = world_size(config["trainer"])
-    trainer = build_trainer(config, run, logger, [best, last], experiment.datamodule.batching.micro_batches(world))
+    trainer = build_trainer(config["trainer"], run, logger, [best, last])
+    trainer.accumulate_grad_batches = experiment.datamodule.batching.micro_batches(trainer.world_size)
+    trainer.val_check_interval = min(config["trainer"]["validate_every"], trainer.max_steps) * trainer.accumulate_grad_batches
     run.mkdir(parents=True, exist_ok=True)
     write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
     resume = run / "checkpoints" / LAST
@@ -124,15 +124,6 @@ def train(config: Mapping[str, Any], run: Path, benchmark: Benchmark, backbone: 
         save_file(adapter_state(experiment.module.backbone), run / ADAPTER)
         write_record(run, record)
     return record
-
-
-def world_size(section: Mapping[str, Any]) -> int:
-    """How many processes the trainer will have."""
-    return Trainer(
-        accelerator=section["accelerator"], devices=section["devices"], num_nodes=section["num_nodes"],
-        strategy=section["strategy"], logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False,
-    ).world_size
 
 
 def realised_mixing(experiment: Experiment, steps: int) -> dict[str, dict[str, float]]:

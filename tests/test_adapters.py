@@ -1,4 +1,4 @@
-"""Tests of the adapter bank: both fast paths against the loop in tests/reference.py, limit cases, cache, checkpointing."""
+"""Tests of the adapter bank: both fast paths against the loop in reference.py, limit cases, cache, checkpointing."""
 
 import copy
 import math

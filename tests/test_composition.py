@@ -163,6 +163,10 @@ def test_only_the_named_axes_drop():
     assert abs((gates[:, 1] == 0).mean() - 0.6) < five_sigma(0.6, DRAWS)
 
 
+def test_with_an_empty_list_of_axes_nothing_drops():
+    assert (drawn(FeatureDropout(1.0, axes=())) == 1).all()
+
+
 def test_an_axis_that_no_feature_has_is_refused():
     with pytest.raises(FlixError, match="did you mean 'language'"):
         drawn(FeatureDropout(0.5, axes=("langauge",)))

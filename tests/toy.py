@@ -31,7 +31,8 @@ def toy_t5(seed: int = 0) -> T5ForConditionalGeneration:
     torch.manual_seed(seed)
     config = T5Config(
         vocab_size=VOCAB, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_decoder_layers=2, num_heads=4,
-        dropout_rate=0.0, feed_forward_proj="gated-gelu", pad_token_id=PAD, eos_token_id=EOS, decoder_start_token_id=PAD,
+        dropout_rate=0.0, feed_forward_proj="gated-gelu",
+        pad_token_id=PAD, eos_token_id=EOS, decoder_start_token_id=PAD,
     )  # fmt: skip
     return T5ForConditionalGeneration(config).float().eval()
 

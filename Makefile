@@ -1,0 +1,37 @@
+# Two commands do everything, set-up included: `make train` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.installed
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: train test test-slow lint clean
+
+train: $(SETUP)
+	$(BIN)/python train.py mixture=joint adapter=flix rank.task=4
+
+test: $(SETUP)
+	$(BIN)/python -m ruff check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+
+test-slow: $(SETUP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+
+lint: $(SETUP)
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+# On a machine without an NVIDIA GPU PyTorch's CPU build is installed first, so that no CUDA package is downloaded.
+TORCH := $(shell grep ^torch== constraints.txt)
+WANTS_CPU_BUILD = [ "$$(uname -sm)" = "Linux x86_64" ] && ! command -v nvidia-smi >/dev/null
+
+$(SETUP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	if $(WANTS_CPU_BUILD); then \
+		$(BIN)/pip install -q "$(TORCH)+cpu" 2>/dev/null || \
+		{ $(BIN)/pip install -q uv && $(BIN)/uv pip install -q --python $(BIN)/python --torch-backend cpu $(TORCH); }; \
+	fi
+	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
+	touch $(SETUP)
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,38 @@
+"""Score a finished run: `python evaluate.py run=runs/<name>/<hash>`; `--help` lists the choices."""
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from flix_lightning.command import command
+from flix_lightning.run_directory import read_config
+
+
+@hydra.main(config_path="conf", config_name="evaluate", version_base="1.3")
+@command
+def main(config: DictConfig) -> None:
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    run = Path(plain["run"])
+    trained = read_config(run)
+
+    from lightning import Trainer
+
+    from flix_lightning.evaluation import evaluate
+    from flix_lightning.quiet import quieten
+    from flix_lightning.report import print_report
+
+    quieten()
+    trained_on = hydra.utils.instantiate(trained["benchmark"])
+    scored_on = hydra.utils.instantiate(config.benchmark) if plain.get("benchmark") else trained_on
+    backbone = hydra.utils.instantiate(trained["model"])
+    trainer = Trainer(
+        accelerator=plain["accelerator"], devices=1, precision=plain["precision"], logger=False,
+        enable_checkpointing=False, enable_model_summary=False, default_root_dir=run,
+    )
+    chosen = {key: plain[key] for key in ("split", "tasks", "languages", "eval_batch_size")}
+    print_report(evaluate(run, trained_on, scored_on, backbone, trainer, **chosen), run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""Keep the libraries' chatter off the screen; warnings that a user can act on stay."""
+
+import logging
+import warnings
+
+# message beginnings, each with why it does not matter here
+IRRELEVANT = (
+    ".*isinstance.treespec, LeafSpec.*",  # Lightning's own use of a torch name
+    ".*Experiment logs directory.*",  # the run directory is ours, and continued on purpose
+    ".*does not have many workers.*",  # batches are made from token ids in memory
+    ".*Checkpoint directory .* exists and is not empty.*",  # runs continue in their directory
+    ".*dataloader .* is not resumable.*",  # the order of data is a function of the step: nothing to restore
+    ".*srun.*command is available.*",
+)
+
+
+def quieten() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in IRRELEVANT:
+        warnings.filterwarnings("ignore", message)
