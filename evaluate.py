@@ -18,17 +18,23 @@ def main(config: DictConfig) -> None:
 
     from lightning import Trainer
 
+    from flix_lightning.assembly import construct
     from flix_lightning.evaluation import evaluate
     from flix_lightning.quiet import quieten
     from flix_lightning.report import print_report
 
     quieten()
-    trained_on = hydra.utils.instantiate(trained["benchmark"])
-    scored_on = hydra.utils.instantiate(config.benchmark) if plain.get("benchmark") else trained_on
-    backbone = hydra.utils.instantiate(trained["model"])
+    trained_on = construct("benchmark", trained["benchmark"])
+    scored_on = construct("benchmark", plain.get("benchmark")) or trained_on
+    backbone = construct("model", trained["model"])
     trainer = Trainer(
-        accelerator=plain["accelerator"], devices=1, precision=plain["precision"], logger=False,
-        enable_checkpointing=False, enable_model_summary=False, default_root_dir=run,
+        accelerator=plain["accelerator"],
+        devices=1,
+        precision=plain["precision"],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=run,
     )
     chosen = {key: plain[key] for key in ("split", "tasks", "languages", "eval_batch_size")}
     print_report(evaluate(run, trained_on, scored_on, backbone, trainer, **chosen), run)

@@ -1,19 +1,26 @@
 """From the plain, resolved config to benchmark, mixture, data and model: one section, one constructor."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from inspect import signature
+from importlib import import_module
 from typing import Any
 
 from flix_lightning.benchmarks.benchmark import Benchmark
 from flix_lightning.composition import Composer, FeatureDropout
 from flix_lightning.datamodule import Batching, Mixing, MixtureDataModule
 from flix_lightning.errors import FlixError, unknown
+from flix_lightning.filling import fill, fits
 from flix_lightning.method import Method
 from flix_lightning.mixture import Mixture
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.module import FlixModule, Optimization
 from flix_lightning.ranks import RankAllocation
+
+SECTIONS = (
+    "name", "seed", "runs_dir", "model", "benchmark", "mixture", "adapter", "rank", "feature_dropout", "data",
+    "optimizer", "trainer", "logger",
+)  # fmt: skip
+ALLOWED_TARGETS = ("flix_lightning.", "lightning.pytorch.loggers.")
 
 
 @dataclass(frozen=True)
@@ -24,17 +31,26 @@ class Experiment:
     module: FlixModule
 
 
-def fill(place: str, target: Callable, section: Mapping[str, Any], **known: Any):
-    """`target(**section)`, with unknown and missing keys told by their place in the config."""
-    parameters = {name: p for name, p in signature(target).parameters.items() if name not in known}
-    for key in section:
-        if key not in parameters:
-            raise unknown("config key", f"{place}.{key}", [f"{place}.{name}" for name in parameters])
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in section:
-            raise FlixError(f"config key {place}.{name} is missing.")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
-    return target(**values, **known)
+def construct(place: str, section: Mapping[str, Any] | None, **known: Any):
+    """The object that a section with a `_target_` names; None for an empty section.
+
+    Only the project's own classes and Lightning's loggers can be named: a config, also one that came with somebody's
+    run, executes nothing else.
+
+    Raises:
+        FlixError: a target that is not allowed or does not exist, or arguments it does not take.
+    """
+    if not section:
+        return None
+    path = section.get("_target_", "")
+    if not isinstance(path, str) or not path.startswith(ALLOWED_TARGETS):
+        raise unknown(f"{place}._target_", path, [f"{allowed}..." for allowed in ALLOWED_TARGETS])
+    module, _, name = path.rpartition(".")
+    try:
+        target = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise FlixError(f"{place}._target_: {path!r} does not exist: {error}") from error
+    return fill(place, target, without(section, "_target_"), **known)
 
 
 def without(section: Mapping[str, Any], *keys: str) -> dict[str, Any]:
@@ -58,6 +74,11 @@ def build_experiment(config: Mapping[str, Any], benchmark: Benchmark, backbone: 
     Raises:
         FlixError: any setting that is unknown, missing or impossible.
     """
+    for key in config:
+        if key not in SECTIONS:
+            raise unknown("config key", key, SECTIONS)
+    if not fits(config["seed"], int) or config["seed"] < 0:
+        raise FlixError(f"seed: a whole number of at least 0; got {config['seed']!r}.")
     mixture = build_mixture(config, benchmark)
     adapter = config["adapter"]
     dropout = fill("feature_dropout", FeatureDropout, config["feature_dropout"], axes=tuple(adapter["dropout_axes"]))
@@ -77,6 +98,12 @@ def build_experiment(config: Mapping[str, Any], benchmark: Benchmark, backbone: 
         scaling=adapter["scaling"],
     )
     datamodule = MixtureDataModule(
-        benchmark, mixture, backbone.tokenizer, backbone.model.config.is_encoder_decoder, mixing, batching, config["seed"]
+        benchmark,
+        mixture,
+        backbone.tokenizer,
+        backbone.model.config.is_encoder_decoder,
+        mixing,
+        batching,
+        config["seed"],
     )
     return Experiment(datamodule, module)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from flix_lightning.errors import FlixError, unknown
-from flix_lightning.features import Cell, Featurizer, FeatureSpace
+from flix_lightning.features import Cell, FeatureSpace, Featurizer
 from flix_lightning.ranks import RankAllocation, total_rank
 
 Schedule = Literal["constant", "linear", "cosine"]

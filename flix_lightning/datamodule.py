@@ -6,6 +6,7 @@ from functools import cache
 from itertools import count
 from typing import Self
 
+import numpy as np
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
@@ -26,6 +27,13 @@ class Mixing:
     temperature: float = 1.0
     cap: int | None = None
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.probabilities([1])  # refuses impossible settings before any data is made
+
+    def probabilities(self, sizes: Sequence[int]) -> np.ndarray:
+        """(cells,), from the cells' numbers of training examples."""
+        return sampling_probabilities(sizes, self.temperature, self.cap, self.scale)
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,9 @@ class Batching:
 class TokenisedCells:
     """The examples of a benchmark as token ids, cell by cell, made when first asked for."""
 
-    def __init__(self, benchmark: Benchmark, tokenizer: PreTrainedTokenizerBase, is_encoder_decoder: bool,
-                 max_prompt_tokens: int) -> None:
+    def __init__(
+        self, benchmark: Benchmark, tokenizer: PreTrainedTokenizerBase, is_encoder_decoder: bool, max_prompt_tokens: int
+    ) -> None:
         self.benchmark, self.tokenizer = benchmark, tokenizer
         self.is_encoder_decoder, self.max_prompt_tokens = is_encoder_decoder, max_prompt_tokens
         self.truncated = 0
@@ -81,17 +90,20 @@ class TokenisedCells:
 
     def _encode(self, cell: Cell, split: str) -> list[Encoded]:
         examples = self.benchmark.examples(cell, split)
-        rows = encode(self.tokenizer, [e.prompt for e in examples], [e.target for e in examples],
-                      self.is_encoder_decoder)
+        rows = encode(
+            self.tokenizer, [e.prompt for e in examples], [e.target for e in examples], self.is_encoder_decoder
+        )
         longest = self.benchmark.tasks[cell.task].max_target_tokens
         return [self._cut(row, longest) for row in rows]
 
     def _cut(self, row: Encoded, longest_target: int) -> Encoded:
         """Shorten what is too long, keeping the last token, which ends a prompt or target."""
-        short = Encoded(*(
-            ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
-            for ids, limit in zip(row, (self.max_prompt_tokens, longest_target))
-        ))
+        short = Encoded(
+            *(
+                ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+                for ids, limit in zip(row, (self.max_prompt_tokens, longest_target))
+            )
+        )
         self.truncated += short != row
         return short
 
@@ -158,7 +170,7 @@ class MixtureDataModule(LightningDataModule):
         if stage != "fit" or hasattr(self, "global_batches"):
             return
         sizes = [len(self.tokenised.encoded(cell, "train")) for cell in self.mixture.train]
-        self.probabilities = sampling_probabilities(sizes, **vars(self.mixing))
+        self.probabilities = self.mixing.probabilities(sizes)
         self.global_batches = GlobalBatches(
             sizes, self.probabilities, self.batching.batch_size, self.seed, self.batching.bucket, self._length
         )

@@ -18,8 +18,9 @@ class Encoded(NamedTuple):
     target: list[int]
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], targets: Sequence[str],
-           is_encoder_decoder: bool) -> list[Encoded]:
+def encode(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], targets: Sequence[str], is_encoder_decoder: bool
+) -> list[Encoded]:
     """Tokenise pairs. A decoder-only prompt keeps the tokenizer's begin token and ends in `PROMPT_END`."""
     eos = tokenizer.eos_token_id
     if is_encoder_decoder:

@@ -12,6 +12,6 @@ def unknown(what: str, value: object, allowed: Iterable[object]) -> FlixError:
     """An error for `value`, which is none of the `allowed` ones, with the nearest match first."""
     names = sorted(map(str, allowed))
     near = get_close_matches(str(value), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     shown = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
     return FlixError(f"unknown {what} {str(value)!r}{hint} Allowed: {shown or 'none'}.")

@@ -20,7 +20,9 @@ def target_names(backbone: PreTrainedModel, target_modules: str | Sequence[str])
         FlixError: an ending that no linear has.
     """
     head = backbone.get_output_embeddings()
-    linears = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear) and module is not head]
+    linears = [
+        name for name, module in backbone.named_modules() if isinstance(module, nn.Linear) and module is not head
+    ]
     if target_modules == ALL_LINEAR:
         return linears
     endings = [target_modules] if isinstance(target_modules, str) else list(target_modules)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from flix_lightning.composition import Composer
 from flix_lightning.errors import FlixError, unknown
-from flix_lightning.features import Cell, Featurizer, FeatureSpace
+from flix_lightning.features import Cell, FeatureSpace, Featurizer
 from flix_lightning.ranks import RankAllocation, compute_matched_rank, param_matched_rank
 
 MATCHED_RANKS = {"compute": compute_matched_rank, "param": param_matched_rank}
@@ -47,5 +47,5 @@ class Method:
         featurizer = Featurizer(tuple(self.axes))
         if self.budget != "allocation":
             rank = MATCHED_RANKS[self.budget](allocation, Featurizer(tuple(self.matched_axes)), cells)
-            allocation = RankAllocation({axis: rank for axis in self.axes})
+            allocation = RankAllocation(dict.fromkeys(self.axes, rank))
         return Composer(featurizer, FeatureSpace.of(cells, featurizer), allocation)

@@ -48,7 +48,9 @@ class Mixture:
                 raise unknown("mixture.train: task", task, all_tasks)
             for name in names:
                 if Cell(task, name) not in {Cell(c.task, c.language) for c in cells}:
-                    raise unknown(f"mixture.train.{task}: language", name, {c.language for c in cells if c.task == task})
+                    raise unknown(
+                        f"mixture.train.{task}: language", name, {c.language for c in cells if c.task == task}
+                    )
         trained = tuple(c for c in chosen if c.language in only.get(c.task, languages))
         if not trained:
             raise FlixError("mixture: no cell of the benchmark is left to train on; widen mixture.tasks or .languages.")

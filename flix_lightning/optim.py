@@ -62,6 +62,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
         root = (second / (1 - beta2**updates)).sqrt_().add_(group["eps"])
         weights = parameter[rows].mul_(1 - group["lr"] * group["weight_decay"])
         weights -= group["lr"] * (first / (1 - beta1**updates)) / root
-        for whole, part in zip((parameter, state["exp_avg"], state["exp_avg_sq"], state["updates"]),
-                               (weights, first, second, updates)):
+        for whole, part in zip(
+            (parameter, state["exp_avg"], state["exp_avg_sq"], state["updates"]), (weights, first, second, updates)
+        ):
             whole[rows] = part

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flix_lightning.errors import FlixError, unknown
-from flix_lightning.features import Cell, Feature, Featurizer, FeatureSpace
+from flix_lightning.features import Cell, Feature, FeatureSpace, Featurizer
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def total_rank(allocation: RankAllocation, features: Iterable[Feature]) -> int:
 
 
 def compute_matched_rank(allocation: RankAllocation, featurizer: Featurizer, cells: Sequence[Cell]) -> int:
-    """The rank of a LoRA with FLix's compute: the largest sum of active ranks over the training cells (FLix, sec. 4)."""
+    """The rank of a LoRA with FLix's compute: the largest sum of active ranks over `cells` (FLix, sec. 4)."""
     return max(total_rank(allocation, featurizer(cell)) for cell in cells)
 
 

@@ -25,7 +25,7 @@ VERSIONED = ("torch", "lightning", "transformers", "hydra-core", "babel", "numpy
 def parameters_by_axis(composer: Composer, banks: list[AdapterBank]) -> dict[str, int]:
     """Axis -> trainable parameters of its features, all banks together."""
     per_rank = sum(bank.in_features + bank.out_features for bank in banks)
-    ranks = {axis: 0 for axis in composer.space.axes()}
+    ranks = dict.fromkeys(composer.space.axes(), 0)
     for feature in composer.space:
         ranks[feature.axis] += composer.allocation[feature]
     return {axis: rank * per_rank for axis, rank in ranks.items()}
@@ -56,7 +56,9 @@ def columns(cells: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
 
 def environment() -> dict[str, str]:
     """What the run was computed with."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    )
     versions = {package: version(package) for package in VERSIONED}
     return {"commit": commit.stdout.strip(), "python": platform.python_version(), **versions}
 

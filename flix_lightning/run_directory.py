@@ -10,9 +10,19 @@ from flix_lightning.errors import FlixError
 
 # Keys that say where and how a run is computed, not what: changing them continues the same run.
 INCIDENTAL = (
-    "runs_dir", "run_dir", "logger", "data.micro_batch_size", "data.eval_batch_size", "data.workers",
-    "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.progress",
-    "trainer.checkpoint_every", "trainer.gradient_checkpointing",
+    "runs_dir",
+    "run_dir",
+    "logger",
+    "data.micro_batch_size",
+    "data.eval_batch_size",
+    "data.workers",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.progress",
+    "trainer.checkpoint_every",
+    "trainer.gradient_checkpointing",
 )
 
 

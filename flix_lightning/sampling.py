@@ -132,6 +132,14 @@ class GlobalBatches:
         window, place = divmod(step, self.bucket)
         return self._window(window)[place]
 
+    def drawn(self, steps: int) -> np.ndarray:
+        """How often each cell is drawn in the first `steps` steps, (cells,)."""
+        whole, rest = divmod(steps, self.bucket)
+        counts = self.urn.counts(whole)[0]
+        for step in range(steps - rest, steps):
+            counts = counts + np.bincount(self[step].cells, minlength=len(counts))
+        return counts
+
     def _make_window(self, window: int) -> list[Draws]:
         before, here = self.urn.counts(window)
         drawn = [c for c in range(len(here)) if here[c]]

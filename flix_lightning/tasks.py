@@ -31,4 +31,6 @@ class Task:
             return self.prompt.format(language=language, **fields)
         except KeyError as missing:
             have = ", ".join(sorted([*fields, "language"]))
-            raise FlixError(f"task {self.name!r}: its prompt {self.prompt!r} names {missing}; an example has {have}.") from None
+            raise FlixError(
+                f"task {self.name!r}: its prompt {self.prompt!r} names {missing}; an example has {have}."
+            ) from None

@@ -305,4 +305,4 @@ def test_sides_of_different_length_are_refused(name):
 
 
 def test_names():
-    assert METRICS == {"exact_match": ExactMatch, "f1": TokenF1, "span_f1": SpanF1, "chrf": ChrF}
+    assert {"exact_match": ExactMatch, "f1": TokenF1, "span_f1": SpanF1, "chrf": ChrF} == METRICS

@@ -1,4 +1,4 @@
-"""The embedded model `tiny`: a byte-level decoder of 2.3 M parameters that has seen the tasks of `cldr`, not its languages."""
+"""The embedded model `tiny`: a byte-level decoder that has seen the tasks of `cldr`, not its languages."""
 
 from pathlib import Path
 

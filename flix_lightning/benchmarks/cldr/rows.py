@@ -46,8 +46,10 @@ def translation(rng: Random, source: Inventory) -> Draft:
         content = rng.choice(sayable(source)).draw(rng)
         return Draft(content, Row(content.text(source), content.text(english)))
     contents = [rng.choice((Name, Name, Date)).draw(rng) for _ in range(rng.choice((2, 3)))]
-    texts = [source.listed([c.text(i) for c in contents]) if i is source else i.listed([c.text(i) for c in contents])
-             for i in (source, english)]
+    texts = [
+        source.listed([c.text(i) for c in contents]) if i is source else i.listed([c.text(i) for c in contents])
+        for i in (source, english)
+    ]
     return Draft(tuple(contents), Row(*texts))
 
 
@@ -79,7 +81,7 @@ def qa_cross_lang(rng: Random, source: Inventory) -> Draft:
 
 
 def _question(rng: Random, asking: Inventory, telling: Inventory) -> Draft:
-    """Made-up facts about places, one of which is asked for: `Kenya? Chad: Euro; Kenya: Finnish` -> `Finnish`."""
+    """Made-up facts about places, one of which is asked for: `Chile: Euro; Kenya: Yen; Kenya?` -> `Yen`."""
     label, codes = rng.choice((("LANG", LANGUAGES), ("CUR", CURRENCIES)))
     places = rng.sample(TERRITORIES, 3)
     facts: list[tuple[Name, Name]] = []
@@ -92,7 +94,7 @@ def _question(rng: Random, asking: Inventory, telling: Inventory) -> Draft:
         facts, text = [*facts, fact], longer
     place, answer = rng.choice(facts)
     key = (place, tuple(facts))
-    return Draft(key, Row(f"{place.text(asking)}? {text}", answer.text(telling)))
+    return Draft(key, Row(f"{text}; {place.text(asking)}?", answer.text(telling)))
 
 
 TASKS = {

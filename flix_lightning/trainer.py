@@ -1,0 +1,70 @@
+"""The `trainer` section of a config, and the Lightning trainer it stands for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning import Trainer
+from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
+
+from flix_lightning.errors import FlixError
+from flix_lightning.progress import progress
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How long, on what and how often.
+
+    Args:
+        accelerator, devices, num_nodes, strategy, precision: Lightning's.
+        max_steps: the length of training.
+        validate_every, checkpoint_every: in steps.
+        gradient_clip: the largest norm of the gradient; None clips nothing.
+        gradient_checkpointing: recompute activations in the backward pass, for memory.
+        progress: show it.
+    """
+
+    accelerator: str
+    devices: int | str
+    num_nodes: int
+    strategy: str
+    precision: str | int
+    max_steps: int
+    validate_every: int
+    checkpoint_every: int
+    gradient_clip: float | None
+    gradient_checkpointing: bool
+    progress: bool
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "validate_every", "checkpoint_every", "num_nodes"):
+            if getattr(self, name) < 1:
+                raise FlixError(f"trainer.{name}: a whole number of at least 1; got {getattr(self, name)!r}.")
+        if self.gradient_clip is not None and not self.gradient_clip > 0:
+            raise FlixError(f"trainer.gradient_clip: above 0, or null; got {self.gradient_clip!r}.")
+
+    def build(self, run: Path, logger: Logger | None, callbacks: Sequence[Callback]) -> Trainer:
+        """The trainer of one run; how it splits a step into micro-batches is set once its processes are known."""
+        shown = progress(self.progress)
+        strategy = DDPStrategy(broadcast_buffers=False) if self.strategy == "ddp" else self.strategy
+        return Trainer(
+            accelerator=self.accelerator,
+            devices=self.devices,
+            num_nodes=self.num_nodes,
+            strategy=strategy,
+            precision=self.precision,
+            max_steps=self.max_steps,
+            max_epochs=1,
+            gradient_clip_val=self.gradient_clip,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10,
+            use_distributed_sampler=False,
+            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in shown),
+            enable_model_summary=False,
+            default_root_dir=run,
+            logger=logger or False,
+            callbacks=[*callbacks, *shown],
+        )
