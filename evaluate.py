@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from flix_lightning.command import command
+from flix_lightning.command import command, resolved
 from flix_lightning.run_directory import read_config
 
 
 @hydra.main(config_path="conf", config_name="evaluate", version_base="1.3")
 @command
 def main(config: DictConfig) -> None:
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    plain = resolved(config)
     run = Path(plain["run"])
     trained = read_config(run)
 

@@ -2,16 +2,16 @@
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from flix_lightning.command import command
+from flix_lightning.command import command, resolved
 from flix_lightning.run_directory import run_directory
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")
 @command
 def main(config: DictConfig) -> None:
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    plain = resolved(config)
     run = run_directory(plain)
 
     from flix_lightning.assembly import construct

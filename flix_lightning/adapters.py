@@ -49,7 +49,7 @@ class AdapterBank(nn.Module):
         self.lora_a = nn.Parameter(torch.empty(ranks, base.in_features, **place))
         self.lora_b = nn.Parameter(torch.zeros(ranks, base.out_features, **place))
         nn.init.uniform_(self.lora_a, -1 / math.sqrt(base.in_features), 1 / math.sqrt(base.in_features))
-        self._composed: tuple[int, Tensor, Tensor] | None = None
+        self._composed: tuple[tuple[int, ...], Tensor, Tensor] | None = None
 
     @property
     def weight(self) -> Tensor:
@@ -69,10 +69,16 @@ class AdapterBank(nn.Module):
         return self.base.out_features
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch * anything, in) or (batch, ..., in) -> the same with out; `batch` is the composition's."""
+        """(batch * anything, in) or (batch, ..., in) -> the same with out; `batch` is the composition's.
+
+        Raises:
+            ValueError: the rows of `x` are no multiple of the composition's batch.
+        """
         y = self.base(x)
         if self.active.current is None:
             return y
+        if len(x) % len(self.active.current.index):
+            raise ValueError(f"{len(x)} rows cannot be served by a composition of {len(self.active.current.index)}")
         if self.active.wide is not None:
             return y + self._wide(x, self.active.wide).view_as(y).to(y.dtype)
         return y + self._gathered(x, len(self.active.current.index)).view_as(y).to(y.dtype)
@@ -94,7 +100,8 @@ class AdapterBank(nn.Module):
 
         Without gradients they are kept until the next composition: a generation composes once, not at every token.
         """
-        version, composition = self.active.version, self.active.current
+        composition = self.active.current
+        version = (self.active.version, self.lora_a._version, self.lora_b._version)
         if not torch.is_grad_enabled() and self._composed is not None and self._composed[0] == version:
             return self._composed[1:]
         a = functional.embedding(composition.index, self.lora_a) * (composition.weight * self.scaling)[..., None]
@@ -110,8 +117,9 @@ class AdapterBank(nn.Module):
     @torch.no_grad()
     def merged(self, index: Tensor, weight: Tensor) -> nn.Linear:
         """A plain linear that does what this bank does for that one composition."""
-        linear = nn.Linear(self.in_features, self.out_features, self.bias is not None, device=self.weight.device)
-        linear.weight.copy_(self.weight + self.delta_weight(index, weight).to(self.weight.dtype))
+        place = {"device": self.weight.device, "dtype": self.weight.dtype}
+        linear = nn.utils.skip_init(nn.Linear, self.in_features, self.out_features, self.bias is not None, **place)
+        linear.weight.copy_(self.weight + self.delta_weight(index, weight))
         if self.bias is not None:
             linear.bias.copy_(self.bias)
-        return linear.to(self.weight.dtype).requires_grad_(False)
+        return linear.requires_grad_(False)

@@ -64,8 +64,11 @@ def build_mixture(config: Mapping[str, Any], benchmark: Benchmark) -> Mixture:
 
 def build_composer(config: Mapping[str, Any], mixture: Mixture) -> Composer:
     method = fill("adapter", Method, without(config["adapter"], "name", "target_modules", "scaling"))
-    rank = config["rank"]
-    return method.composer(mixture.train, RankAllocation(without(rank, "overrides"), rank.get("overrides") or {}))
+    rank, single = without(config["rank"], "overrides"), config["rank"].get("overrides") or {}
+    if not fits(single, dict[str, dict]):
+        raise FlixError(f"rank.overrides: axis -> value -> rank, as in {{language: {{sw: 4}}}}; got {single!r}.")
+    overrides = {f"{axis}={value}": rank for axis, values in single.items() for value, rank in values.items()}
+    return method.composer(mixture.train, RankAllocation(rank, overrides))
 
 
 def build_experiment(config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone) -> Experiment:

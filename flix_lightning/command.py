@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
+from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from flix_lightning.errors import FlixError
@@ -27,6 +29,18 @@ def command(function: Callable) -> Callable:
             sys.exit(1)
 
     return run
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The plain config with every reference followed.
+
+    Raises:
+        FlixError: keys that must be given and are not.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise FlixError(f"these keys must be given: {', '.join(missing)}.")
+    return OmegaConf.to_container(config, resolve=True)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -102,7 +102,12 @@ class Composer:
         Args:
             cells: one an example.
             gates: (batch, axes), a factor for the feature of each axis; all ones when absent.
+
+        Raises:
+            ValueError: gates of another shape.
         """
+        if gates is not None and gates.shape != (len(cells), len(self.featurizer.axes)):
+            raise ValueError(f"{len(cells)} cells with axes {self.featurizer.axes}: gates of {tuple(gates.shape)}")
         found = [self._ranks(cell) for cell in cells]
         width = max(1, max(len(index) for index, _ in found))
         index = torch.tensor([ranks + [0] * (width - len(ranks)) for ranks, _ in found])
@@ -128,7 +133,7 @@ class FeatureDropout:
         schedule: `constant`, or a rise from 0 along a line or half a cosine.
         schedule_steps: steps that the rise takes; afterwards `p` holds.
         keep_one: bring one feature, drawn at random, back where all of an example's were dropped.
-        rescale: multiply the survivors by 1 / (1 - p), which keeps the expected update.
+        rescale: divide the survivors by their chance to survive, which keeps the expected update.
         axes: the axes that may drop; all of them when not given, none when empty.
 
     Raises:
@@ -167,13 +172,17 @@ class FeatureDropout:
 
         Every process computes them all and takes its rows, so the number of processes does not matter.
         """
-        p = self.probability(step)
-        generator = np.random.default_rng([seed, step, 0xD50])
-        draws = generator.random((batch_size, len(axes)))
+        for axis in self.axes or ():
+            if axis not in axes:
+                raise unknown("axis that may drop", axis, axes)
+        p, n = self.probability(step), len(axes)
+        draws = np.random.default_rng([seed, step, 0xD50]).random((batch_size, n + 1))
         may_drop = np.array([self.axes is None or axis in self.axes for axis in axes])
-        kept = (draws >= p) | ~may_drop
-        if self.keep_one:
-            lost = ~kept.any(axis=1)
-            kept[lost, generator.integers(len(axes), size=batch_size)[lost]] = True
-        scale = np.where(may_drop, 1 / (1 - p), 1.0) if self.rescale else 1.0
+        kept = (draws[:, :n] >= p) | ~may_drop
+        chance = 1 - p
+        if self.keep_one and may_drop.all():
+            lost = np.flatnonzero(~kept.any(axis=1))
+            kept[lost, (draws[lost, n] * n).astype(int)] = True
+            chance += p**n / n
+        scale = np.where(may_drop, 1 / chance, 1.0) if self.rescale else 1.0
         return torch.from_numpy((kept * scale).astype(np.float32))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from flix_lightning.errors import FlixError, unknown
 
 SHARED = "shared"  # the axis with one value, active for every cell
-DATASET = "dataset"  # the axis with a value of its own for every cell
+DATASET = "dataset"  # the axis with a value of its own for every (task, language) pair
+RESERVED = ("task", "language", SHARED, DATASET)
 
 
 @dataclass(frozen=True, order=True)
@@ -44,6 +45,11 @@ class Cell:
     language: str
     attributes: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        for axis, _ in self.attributes:
+            if axis in RESERVED:
+                raise FlixError(f"cell {self}: an attribute cannot be named {axis!r}; that axis has its own meaning.")
+
     def __str__(self) -> str:
         return f"{self.task}/{self.language}"
 
@@ -58,6 +64,10 @@ class Featurizer:
     """Cell -> its active features, one an axis, in the order of `axes`."""
 
     axes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.axes or len(set(self.axes)) < len(self.axes):
+            raise FlixError(f"adapter.axes: at least one axis, none twice; got {list(self.axes)}.")
 
     def __call__(self, cell: Cell) -> tuple[Feature, ...]:
         """The features of `cell`.

@@ -23,9 +23,13 @@ def target_names(backbone: PreTrainedModel, target_modules: str | Sequence[str])
     linears = [
         name for name, module in backbone.named_modules() if isinstance(module, nn.Linear) and module is not head
     ]
+    if not linears:
+        raise FlixError(f"{type(backbone).__name__} has no torch.nn.Linear layer to adapt.")
     if target_modules == ALL_LINEAR:
         return linears
     endings = [target_modules] if isinstance(target_modules, str) else list(target_modules)
+    if not endings:
+        raise FlixError(f"adapter.target_modules: none named. Allowed: {ALL_LINEAR!r}, or endings of module paths.")
     for ending in endings:
         if not any(_matches(name, ending) for name in linears):
             kinds = ", ".join(sorted({name.rpartition(".")[2] for name in linears}))
@@ -48,6 +52,8 @@ def inject(
     scaling: float = 1.0,
 ) -> list[AdapterBank]:
     """Freeze `backbone` and wrap its target linears in place, each with `ranks` ranks; returns the banks."""
+    if banks_of(backbone):
+        raise FlixError(f"this {type(backbone).__name__} has adapter banks already; load a fresh one.")
     names = target_names(backbone, target_modules)
     backbone.requires_grad_(False)
     banks = []
@@ -90,6 +96,7 @@ def load_adapter_state(backbone: nn.Module, state: dict[str, Tensor]) -> None:
                 f"adapter {name!r} has shape {tuple(state[name].shape)}; this model and rank allocation need "
                 f"{tuple(tensor.shape)}."
             )
+    for name, tensor in own.items():
         tensor.copy_(state[name])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flix_lightning.composition import Composer
-from flix_lightning.errors import FlixError, unknown
+from flix_lightning.errors import unknown
 from flix_lightning.features import Cell, FeatureSpace, Featurizer
 from flix_lightning.ranks import RankAllocation, compute_matched_rank, param_matched_rank
 
@@ -32,8 +32,6 @@ class Method:
     def __post_init__(self) -> None:
         if self.budget not in BUDGETS:
             raise unknown("adapter.budget", self.budget, BUDGETS)
-        if not self.axes:
-            raise FlixError("adapter.axes: at least one axis, such as [task, language] or [shared]; got none.")
         for axis in self.dropout_axes:
             if axis not in self.axes:
                 raise unknown("adapter.dropout_axes", axis, self.axes)

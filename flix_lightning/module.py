@@ -183,6 +183,7 @@ class FlixModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self.test_scores = self.scores.compute()
+        self.active.set(None)
 
     # ------------------------------------------------------------- checkpoints
 

@@ -38,7 +38,7 @@ class RankAllocation:
         if str(feature) in self.overrides:
             return self.overrides[str(feature)]
         if feature.axis not in self.by_axis:
-            raise unknown("axis: it has no rank, feature axis", feature.axis, self.by_axis)
+            raise unknown("axis without a rank: rank has no", feature.axis, self.by_axis)
         return self.by_axis[feature.axis]
 
     def check(self, space: FeatureSpace) -> None:
@@ -48,8 +48,11 @@ class RankAllocation:
             FlixError: an override for an unknown feature.
         """
         for name in self.overrides:
-            if Feature.parse(name).axis in space.axes():
-                space.index(Feature.parse(name))
+            feature = Feature.parse(name)
+            if feature.axis not in self.by_axis:
+                raise unknown(f"axis in rank.overrides.{name}:", feature.axis, self.by_axis)
+            if feature.axis in space.axes():
+                space.index(feature)
 
 
 def total_rank(allocation: RankAllocation, features: Iterable[Feature]) -> int:
@@ -59,9 +62,13 @@ def total_rank(allocation: RankAllocation, features: Iterable[Feature]) -> int:
 
 def compute_matched_rank(allocation: RankAllocation, featurizer: Featurizer, cells: Sequence[Cell]) -> int:
     """The rank of a LoRA with FLix's compute: the largest sum of active ranks over `cells` (FLix, sec. 4)."""
+    if not cells:
+        raise FlixError("a matched rank needs at least one training cell; there is none.")
     return max(total_rank(allocation, featurizer(cell)) for cell in cells)
 
 
 def param_matched_rank(allocation: RankAllocation, featurizer: Featurizer, cells: Sequence[Cell]) -> int:
     """The rank of a LoRA with FLix's trainable parameters: the sum of all feature ranks (FLix, sec. 4)."""
+    if not cells:
+        raise FlixError("a matched rank needs at least one training cell; there is none.")
     return total_rank(allocation, FeatureSpace.of(cells, featurizer))

@@ -67,10 +67,10 @@ def train(
     started = time.monotonic()
     quieten()
     settings = fill("trainer", TrainerSettings, config["trainer"])
-    lightning.seed_everything(config["seed"], workers=True, verbose=False)
     if settings.gradient_checkpointing:
         backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
     experiment = build_experiment(config, benchmark, backbone)
+    lightning.seed_everything(config["seed"], workers=True, verbose=False)
     best, last = checkpoints(run, settings.checkpoint_every)
     trainer = settings.build(run, logger, [best, last])
     micro_batches = experiment.datamodule.batching.micro_batches(trainer.world_size)

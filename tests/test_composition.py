@@ -106,13 +106,13 @@ def test_an_override_that_names_no_feature_is_refused():
 
 def test_the_holder_chooses_the_wide_product_only_while_ranks_are_few():
     composer = toy_composer()
-    few, many = ActiveComposition(composer.total_rank), ActiveComposition(1000)
+    few, many = ActiveComposition(21), ActiveComposition(22)
     composition = composer.compose(CELLS)
-    few.WIDE_UP_TO = many.WIDE_UP_TO = 3  # 19 <= 3 * 7 < 1000
+    few.WIDE_UP_TO = many.WIDE_UP_TO = 3  # times the active rank of 7
     for holder in (few, many):
         holder.set(composition)
     assert many.wide is None
-    assert few.wide.shape == (12, 19)
+    assert few.wide.shape == (12, 21)
     for row in range(len(CELLS)):
         assert few.wide[row].nonzero().flatten().tolist() == sorted(places(composition, row))
     few.set(None)

@@ -34,12 +34,17 @@ def test_a_malformed_feature_is_refused_and_quoted(text):
         ((SHARED,), ["shared=all"]),
         ((DATASET,), ["dataset=ner/sw"]),
         (("family", "task"), ["family=bantu", "task=ner"]),
-        ((), []),
     ],
 )
 def test_a_featurizer_gives_one_feature_an_axis_in_its_order(axes, expected):
     cell = Cell("ner", "sw", (("family", "bantu"), ("script", "latin")))
     assert written(Featurizer(axes)(cell)) == expected
+
+
+@pytest.mark.parametrize("axes", [(), ("task", "task")])
+def test_axes_are_at_least_one_and_none_twice(axes):
+    with pytest.raises(FlixError, match="at least one axis, none twice"):
+        Featurizer(axes)
 
 
 def test_a_missing_axis_is_refused_with_the_nearest_one():

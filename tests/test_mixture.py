@@ -8,8 +8,8 @@ import pytest
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.mixture import Mixture, sampling_probabilities
-from tests.toy import CELLS
 
+CELLS = [Cell(task, language) for task in ("ner", "parse", "qa") for language in ("am", "bn", "sw", "yo")]
 SIZES = [100, 400, 900]
 
 
@@ -99,7 +99,7 @@ def test_attributes_of_cells_stay_with_them():
 @pytest.mark.parametrize(
     "arguments, place, wrong, hint",
     [
-        ({"tasks": "qq"}, "mixture.tasks", "qq", "qa"),
+        ({"tasks": "nerr"}, "mixture.tasks", "nerr", "ner"),
         ({"tasks": ["qa", "parsee"]}, "mixture.tasks", "parsee", "parse"),
         ({"languages": ["swa"]}, "mixture.languages", "swa", "sw"),
         ({"train": {"parser": ["sw"]}}, "mixture.train: task", "parser", "parse"),

@@ -25,7 +25,7 @@ tasks, not the languages. It is made for trying methods out in minutes and is of
 - **Training**: $steps steps of $batch_size rows, Muon for the blocks' matrices and AdamW for the rest, peak
   learning rate $learning_rate, loss on target tokens only, final loss $loss.
 - **Rebuild**: `$command` (resumable; about an hour on two CPU cores).
-- **Format**: bfloat16 safetensors; the tokenizer is ByT5's byte vocabulary and needs no file.
+$history- **Format**: bfloat16 safetensors; the tokenizer is ByT5's byte vocabulary and needs no file.
 - **Licence**: the weights Apache-2.0; CLDR data under the Unicode License v3.
 
 Exact match in % on $rows held-out rows of the pretraining languages, scored with the weights as shipped:
@@ -41,7 +41,8 @@ def ship(backbone: PreTrainedModel, facts: Mapping[str, Any], folder: Path = WEI
 
     Args:
         backbone: the trained model; its weights are rounded to bfloat16 here, in place.
-        facts: `steps`, `batch_size`, `learning_rate`, `loss`, `command`, `rows`, `scores` (task -> exact match in %).
+        facts: `steps`, `batch_size`, `learning_rate`, `loss`, `command`, `rows`, `scores` (task -> exact match in %);
+            `history`, where the weights were not made by the command alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.bfloat16().contiguous() for k, v in backbone.state_dict().items() if not k.startswith("lm_head")}
@@ -53,9 +54,10 @@ def ship(backbone: PreTrainedModel, facts: Mapping[str, Any], folder: Path = WEI
 def card(facts: Mapping[str, Any], parameters: int) -> str:
     """The model card of `facts`."""
     scores = "\n".join(f"| {task} | {score:.1f} |" for task, score in facts["scores"].items())
+    history = f"- **History**: {facts['history']}\n" if "history" in facts else ""
     languages = ", ".join(map(language_name, PRETRAINING))
     return CARD.substitute(
-        facts, scores=scores, languages=languages, count=len(PRETRAINING), parameters=f"{parameters:,}"
+        facts, history=history, scores=scores, languages=languages, count=len(PRETRAINING), parameters=f"{parameters:,}"
     )
 
 
