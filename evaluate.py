@@ -21,7 +21,7 @@ def main(config: DictConfig) -> None:
     from flix_lightning.assembly import construct
     from flix_lightning.evaluation import evaluate
     from flix_lightning.quiet import quieten
-    from flix_lightning.report import print_report
+    from flix_lightning.report.screen import print_report
 
     quieten()
     trained_on = construct("benchmark", trained["benchmark"])

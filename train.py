@@ -15,7 +15,7 @@ def main(config: DictConfig) -> None:
     run = run_directory(plain)
 
     from flix_lightning.assembly import construct
-    from flix_lightning.report import print_report
+    from flix_lightning.report.screen import print_report
     from flix_lightning.results import read_record
     from flix_lightning.training import train
 

@@ -93,6 +93,8 @@ def sampling_probabilities(
     for name, value in {"temperature": temperature, "cap": cap, "scale": scale}.items():
         if value is not None and not value > 0:
             raise FlixError(f"mixture.{name}: must be above 0; got {value!r}.")
+    if min(sizes) < 1:
+        raise FlixError(f"mixture: every training cell needs at least 1 example; the smallest has {min(sizes)}.")
     rates = np.asarray(sizes, dtype=np.float64) * scale
     rates = rates if cap is None else np.minimum(rates, cap)
     rates = (rates / rates.max()) ** (1 / temperature)

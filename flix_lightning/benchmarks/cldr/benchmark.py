@@ -13,7 +13,7 @@ from flix_lightning.features import Cell
 
 
 class Cldr:
-    """Five tasks, 51 languages, 84 cells; rows are drawn from `seed`.
+    """Five tasks, 51 languages, 92 cells; rows are drawn from `seed`.
 
     Args:
         rows: split -> rows a cell.

@@ -4,11 +4,14 @@ Everything is read from the locale's own data, never through babel's fallback ch
 language or of CLDR's root can slip in.
 """
 
+import pickle
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, cached_property
+from pathlib import Path
 
 from babel import Locale, localedata
 from babel.dates import format_date
@@ -54,6 +57,14 @@ class Inventory:
     relative: Mapping[tuple[str, str], Mapping[str, str]]  # (period, direction) -> plural category -> pattern
     units: Mapping[str, Mapping[str, str]]  # unit -> plural category -> pattern
     pair_pattern: str
+
+    @cached_property
+    def ambiguous(self) -> frozenset[str]:
+        """Names that stand for two things, as where a place and its language are called the same."""
+        counts = Counter(
+            name for names in (self.territories, self.languages, self.currencies) for name in names.values()
+        )
+        return frozenset(name for name, count in counts.items() if count > 1)
 
     def date(self, value: date) -> str:
         """The long form: month in words. A few locales abbreviate there and have no abbreviations: wide names serve."""
@@ -112,7 +123,8 @@ def load_inventory(language: str) -> Inventory:
     """
     if not localedata.exists(language):
         raise unknown("CLDR language", language, complete_languages())
-    data = localedata.load(language, merge_inherited=False)
+    # babel's own loader caches by name alone and would give inherited data once anything had asked for them
+    data = pickle.loads(Path(localedata.resolve_locale_filename(language)).read_bytes())
     names = {
         "territories": (_names(data, "territories", TERRITORIES), TERRITORIES),
         "languages": (_names(data, "languages", LANGUAGES), LANGUAGES),

@@ -4,6 +4,8 @@ from functools import cache
 
 from babel import Locale
 
+from flix_lightning.errors import unknown
+
 SEMANTIC_PARSING = tuple("am be bn de en es fi fr ha hi hu ja pt ru sw ta th tr yo zu".split())
 QA_IN_LANG = tuple("ar bn en fi id ko ru sw te".split())
 QA_CROSS_LANG = tuple("ar as bn brx fi gu hi kn ko kok ml mr or pa ps ru ta te ur".split()) + tuple(
@@ -33,4 +35,7 @@ PRETRAINING = tuple(
 @cache
 def language_name(code: str) -> str:
     """The English name of a language, as prompts use it: `sw` -> `Swahili`."""
-    return Locale("en").languages[code]
+    names = Locale("en").languages
+    if code not in names:
+        raise unknown("language: CLDR has no English name for", code, names)
+    return names[code]

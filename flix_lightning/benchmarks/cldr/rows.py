@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from flix_lightning.benchmarks.cldr.content import Content, Date, Measure, Name, Relative, sayable
 from flix_lightning.benchmarks.cldr.inventory import CURRENCIES, LANGUAGES, TERRITORIES, Inventory, load_inventory
-from flix_lightning.errors import unknown
+from flix_lightning.errors import FlixError, unknown
 
 SPLITS = ("train", "validation", "test")
+MISSES = 20_000  # draws in a row without a new row, after which a cell counts as exhausted
 QUESTION_BYTES = 110  # facts are added to a question while it stays below this length
 
 
@@ -45,7 +46,7 @@ def translation(rng: Random, source: Inventory) -> Draft:
     if rng.random() < 0.5:
         content = rng.choice(sayable(source)).draw(rng)
         return Draft(content, Row(content.text(source), content.text(english)))
-    contents = [rng.choice((Name, Name, Date)).draw(rng) for _ in range(rng.choice((2, 3)))]
+    contents = [_clear(rng, rng.choice((Name, Name, Date)), source) for _ in range(rng.choice((2, 3)))]
     texts = [
         source.listed([c.text(i) for c in contents]) if i is source else i.listed([c.text(i) for c in contents])
         for i in (source, english)
@@ -59,10 +60,17 @@ def ner(rng: Random, source: Inventory) -> Draft:
     contents: list[Content] = []
     for _ in range(rng.choice((2, 3, 3))):
         kinds = (Name, Name, Date, rng.choice(others)) if others else (Name, Name, Date)
-        contents.append(rng.choice(kinds).draw(rng))
+        contents.append(_clear(rng, rng.choice(kinds), source))
     texts = [content.text(source) for content in contents]
     entities = [f"{_label(content)}: {text}" for content, text in zip(contents, texts) if _label(content)]
     return Draft(tuple(contents), Row(source.listed(texts), " $$ ".join(entities)))
+
+
+def _clear(rng: Random, kind: type, source: Inventory) -> Content:
+    """A content of `kind` whose text means one thing only."""
+    while (content := kind.draw(rng)).text(source) in source.ambiguous:
+        pass
+    return content
 
 
 def _label(content: Content) -> str | None:
@@ -107,10 +115,10 @@ TASKS = {
 
 
 def draw_rows(task: str, language: str, split: str, seed: int) -> Iterator[Row]:
-    """Distinct rows of one cell and split, without end; the same for the same arguments everywhere.
+    """Distinct rows of one cell and split, as long as there are any; the same for the same arguments everywhere.
 
     Raises:
-        FlixError: unknown task, split or language, or a language that CLDR has no complete data for.
+        FlixError: unknown task, split or language, a language that CLDR has no complete data for, or no row left.
     """
     if task not in TASKS:
         raise unknown("task", task, TASKS)
@@ -119,8 +127,12 @@ def draw_rows(task: str, language: str, split: str, seed: int) -> Iterator[Row]:
     source = load_inventory(language)
     rng = Random(f"{seed}/{task}/{language}/{split}")
     seen: set[str] = set()
-    while True:
+    misses = 0
+    while misses < MISSES:
         draft = TASKS[task](rng, source)
+        misses += 1
         if split_of(draft.key) == split and draft.row.input not in seen:
             seen.add(draft.row.input)
+            misses = 0
             yield draft.row
+    raise FlixError(f"cell {task}/{language} has no more than {len(seen)} distinct {split} rows; ask for fewer.")
