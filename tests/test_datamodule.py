@@ -1,0 +1,74 @@
+"""The shares of a global batch: the same examples whatever the number of processes, micro-batches and workers."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from flix_lightning.assembly import build_experiment
+from flix_lightning.errors import FlixError
+from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
+
+
+def shares(processes: int, micro: int | None, step: int, workers: int = 0):
+    """Every process's first training batches, as if it had started at `step`."""
+    batches = []
+    for rank in range(processes):
+        overrides = [f"data.micro_batch_size={micro or 'null'}", f"data.workers={workers}"]
+        data = build_experiment(composed(*SMALL, *overrides), small_benchmark(), untrained_backbone()).datamodule
+        data.setup("fit")
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=processes, global_step=step)
+        loader = iter(data.train_dataloader())
+        batches += [next(loader) for _ in range(data.batching.micro_batches(processes))]
+    return batches
+
+
+def rows_of(batches) -> dict[int, tuple]:
+    """Place in the global batch -> its cell and its tokens without padding."""
+    found = {}
+    for batch in batches:
+        for place, ids, mask in zip(batch.positions, batch.inputs["input_ids"], batch.inputs["attention_mask"]):
+            assert place not in found, "an example is served twice"
+            found[place] = (batch.global_cells[place], ids[mask.bool()].tolist())
+    return found
+
+
+@pytest.mark.parametrize(("processes", "micro"), [(2, None), (4, None), (1, 2), (2, 1)])
+def test_processes_and_micro_batches_share_one_global_batch(processes, micro):
+    one = shares(1, None, step=3)
+    many = shares(processes, micro, step=3)
+    assert len(many) == processes * (8 // processes // micro if micro else 1)
+    assert rows_of(many) == rows_of(one)
+    assert {batch.global_targets for batch in many} == {one[0].global_targets}
+    assert {batch.step for batch in many} == {3}
+
+
+def test_loader_processes_change_nothing():
+    (here,), (there,) = shares(1, None, 0), shares(1, None, 0, workers=1)
+    assert torch.equal(here.inputs["input_ids"], there.inputs["input_ids"])
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(FlixError, match="8 does not divide into 3 process"):
+        shares(3, None, 0)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_scoring_serves_every_example_once(processes):
+    ids = []
+    for rank in range(processes):
+        overrides = ["data.eval_batch_size=4"]
+        data = build_experiment(composed(*SMALL, *overrides), small_benchmark(), untrained_backbone()).datamodule
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=processes)
+        ids += [i for batch in data.test_dataloader() for i in batch.ids]
+    wanted = [e.id for cell in data.mixture.cells for e in data.benchmark.examples(cell, "test")]
+    assert sorted(ids) == sorted(wanted)
+
+
+def test_what_is_cut_keeps_its_end_and_is_counted():
+    overrides = ["data.max_prompt_tokens=12"]
+    data = build_experiment(composed(*SMALL, *overrides), small_benchmark(), untrained_backbone()).datamodule
+    cell = data.mixture.train[0]
+    rows = data.tokenised.encoded(cell, "train")
+    assert all(len(row.prompt) == 12 and row.prompt[-1] == ord("\n") + 3 for row in rows)
+    assert data.tokenised.truncated == len(rows)

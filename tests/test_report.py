@@ -1,0 +1,65 @@
+"""Tables are what the committed records say, and nothing typed by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from flix_lightning.errors import FlixError
+from flix_lightning.report.__main__ import BEGIN, END, block, collect, fill_readme, read
+from flix_lightning.report.comparison import comparison, spread
+from flix_lightning.report.heatmap import mean_cells
+from tests.configs import ROOT
+
+RESULTS = ROOT / "results"
+
+
+def record(adapter: str, seed: int, ner: float, qa: float):
+    cells = [
+        {"task": "ner", "language": "sw", "group": "seen", "score": ner},
+        {"task": "ner", "language": "yo", "group": "seen", "score": ner + 2},
+        {"task": "qa", "language": "ln", "group": "unseen language", "score": qa},
+    ]
+    config = {"adapter": {"name": adapter}, "seed": seed}
+    return {"config": config, "cells": cells, "parameters": {"task": 1200, "language": 34}, "active_rank": 6}
+
+
+def test_a_comparison_equals_the_one_worked_out_by_hand():
+    records = [record("lora", 0, 50, 10), record("flix", 1, 62, 20), record("flix", 0, 60, 24)]
+    # flix: ner (61 + 63) / 2 = 62 ± 1.4, qa 22 ± 2.8, mean (42.5 + 41.5) / 2 = 42 ± 0.7; lora: 51, 10, 30.5
+    assert comparison(records).splitlines() == [
+        "| method | seeds | trainable | active rank | ner | qa unseen lang. | mean |",
+        "|---|---|---|---|---|---|---|",
+        "| flix | 2 | 1,234 | 6 | **62.0 ± 1.4** | **22.0 ± 2.8** | **42.0 ± 0.7** |",
+        "| lora | 1 | 1,234 | 6 | 51.0 | 10.0 | 30.5 |",
+    ]
+
+
+def test_the_mean_of_a_cell_is_over_seeds():
+    assert mean_cells([record("flix", 0, 60, 24), record("flix", 1, 62, 20)])["ner", "yo"] == 63
+
+
+def test_spread_is_the_sample_standard_deviation():
+    assert spread([1.0, 2.0, 3.0]) == "2.0 ± 1.0"
+    assert spread([7.25]) == "7.2"
+
+
+@pytest.mark.parametrize("folder", sorted(path for path in RESULTS.glob("*") if path.is_dir()), ids=lambda p: p.name)
+def test_committed_tables_are_made_from_the_committed_records(folder):
+    table = comparison(read(folder))
+    assert (RESULTS / f"{folder.name}.md").read_text(encoding="utf8") == table
+    if folder.name == "joint":
+        assert block(table) in (ROOT / "README.md").read_text(encoding="utf8")
+
+
+def test_a_readme_without_marks_is_refused():
+    Path("README.md").write_text(f"{BEGIN} {END}")
+    fill_readme(Path("README.md"), "| table |")
+    assert "| table |" in Path("README.md").read_text()
+    Path("README.md").write_text("no marks")
+    with pytest.raises(FlixError, match="marks"):
+        fill_readme(Path("README.md"), "")
+
+
+def test_collecting_from_where_no_run_is_refused(tmp_path):
+    with pytest.raises(FlixError, match="no finished run"):
+        collect([tmp_path / "nothing"], tmp_path)
