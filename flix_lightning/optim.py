@@ -1,5 +1,6 @@
 """The optimizer: AdamW that touches only the ranks whose features were active in the step."""
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -52,17 +53,22 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
         if not state:
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
-            state["updates"] = torch.zeros(len(parameter), 1, device=parameter.device)
+            state["updates"] = torch.zeros_like(parameter[:, :1])
         rows = self.active_rows if self.active_rows is not None else torch.arange(len(parameter))
         rows = rows.to(parameter.device)
         gradient = parameter.grad[rows]
         updates = state["updates"][rows] + 1
         first = state["exp_avg"][rows].lerp_(gradient, 1 - beta1)
         second = state["exp_avg_sq"][rows].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        root = (second / (1 - beta2**updates)).sqrt_().add_(group["eps"])
+        root = (second / _debias(beta2, updates)).sqrt_().add_(group["eps"])
         weights = parameter[rows].mul_(1 - group["lr"] * group["weight_decay"])
-        weights -= group["lr"] * (first / (1 - beta1**updates)) / root
+        weights -= group["lr"] * (first / _debias(beta1, updates)) / root
         for whole, part in zip(
             (parameter, state["exp_avg"], state["exp_avg_sq"], state["updates"]), (weights, first, second, updates)
         ):
             whole[rows] = part
+
+
+def _debias(beta: float, updates: Tensor) -> Tensor:
+    """1 - beta^updates, exact also for a beta near 1."""
+    return -torch.expm1(updates * math.log(beta))

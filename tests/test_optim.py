@@ -1,5 +1,7 @@
 """The optimizer against torch's AdamW, and what happens to rows that are not active."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -64,7 +66,7 @@ def test_its_state_comes_back():
     ours.grad = torch.ones_like(ours)
     optimizer.step()
     copy.data.copy_(ours)
-    other.load_state_dict(optimizer.state_dict())
+    other.load_state_dict(deepcopy(optimizer.state_dict()))
     for parameter, owner in ((ours, optimizer), (copy, other)):
         parameter.grad = torch.full_like(parameter, 0.5)
         owner.step()
