@@ -30,7 +30,7 @@ def main(config: DictConfig) -> None:
     trainer = Trainer(
         accelerator=plain["accelerator"],
         devices=1,
-        precision=plain["precision"],
+        precision=plain["precision"] or trained["trainer"]["precision"],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -20,18 +20,33 @@ def record(adapter: str, seed: int, ner: float, qa: float):
         {"task": "qa", "language": "ln", "group": "unseen language", "score": qa},
     ]
     config = {"adapter": {"name": adapter}, "seed": seed}
-    return {"config": config, "cells": cells, "parameters": {"task": 1200, "language": 34}, "active_rank": 6}
+    return {
+        "best_validation_score": ner,
+        "config": config,
+        "cells": cells,
+        "parameters": {"task": 1200, "language": 34},
+        "active_rank": 6,
+    }
 
 
 def test_a_comparison_equals_the_one_worked_out_by_hand():
     records = [record("lora", 0, 50, 10), record("flix", 1, 62, 20), record("flix", 0, 60, 24)]
     # flix: ner (61 + 63) / 2 = 62 ± 1.4, qa 22 ± 2.8, mean (42.5 + 41.5) / 2 = 42 ± 0.7; lora: 51, 10, 30.5
     assert comparison(records).splitlines() == [
-        "| method | seeds | trainable | active rank | ner | qa unseen lang. | mean |",
-        "|---|---|---|---|---|---|---|",
-        "| flix | 2 | 1,234 | 6 | **62.0 ± 1.4** | **22.0 ± 2.8** | **42.0 ± 0.7** |",
-        "| lora | 1 | 1,234 | 6 | 51.0 | 10.0 | 30.5 |",
+        "| method | seeds | trainable | active rank | validation | ner | qa unseen lang. | mean |",
+        "|---|---|---|---|---|---|---|---|",
+        "| flix | 2 | 1,234 | 6 | **61.0 ± 1.4** | **62.0 ± 1.4** | **22.0 ± 2.8** | **42.0 ± 0.7** |",
+        "| lora | 1 | 1,234 | 6 | 50.0 | 51.0 | 10.0 | 30.5 |",
     ]
+
+
+def test_settings_that_differ_are_columns():
+    records = [record("flix", 0, 60, 24), record("flix", 0, 50, 20)]
+    records[1]["config"]["optimizer"] = {"lr": 0.1}
+    head, _, first, second = comparison(records).splitlines()
+    assert head.startswith("| method | lr | seeds |")
+    assert first.startswith("| flix | None | 1 |")
+    assert second.startswith("| flix | 0.1 | 1 |")
 
 
 def test_the_mean_of_a_cell_is_over_seeds():

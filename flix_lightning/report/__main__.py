@@ -10,22 +10,24 @@ from pathlib import Path
 
 from flix_lightning.command import command
 from flix_lightning.errors import FlixError
-from flix_lightning.report.comparison import Record, by_method, comparison
+from flix_lightning.report.comparison import Record, by_setting, comparison
 from flix_lightning.report.heatmap import difference_heatmap
 
 BEGIN, END = "<!-- generated from results/: begin -->", "<!-- generated from results/: end -->"
 
 
 def collect(runs: list[Path], results: Path) -> None:
-    """Copy records to results/<mixture>/<experiment>-<hash>.json."""
+    """Copy records to results/<mixture>/<experiment>-<hash>.json; a named experiment gets a folder of its own."""
     for run in runs:
         found = sorted(run.rglob("record.json"))
         if not found:
             raise FlixError(f"--collect: no finished run lies in {str(run)!r}.")
         for path in found:
-            mixture = json.loads(path.read_text(encoding="utf8"))["config"]["mixture"]["name"]
-            (results / mixture).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, results / mixture / f"{path.parent.parent.name}-{path.parent.name}.json")
+            config = json.loads(path.read_text(encoding="utf8"))["config"]
+            mixture, name = config["mixture"]["name"], config["name"]
+            folder = results / (mixture if name == f"{mixture}-{config['adapter']['name']}" else name)
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / f"{path.parent.parent.name}-{path.parent.name}.json")
 
 
 def read(folder: Path) -> list[Record]:
@@ -66,10 +68,10 @@ def main() -> None:
         records = read(folder)
         table = comparison(records)
         (args.results / f"{folder.name}.md").write_text(table, encoding="utf8")
-        methods = by_method(records)
-        if {"flix", "lora"} <= methods.keys():
+        keys, groups = by_setting(records)
+        if len(keys) == 1 and {("flix",), ("lora",)} <= groups.keys():
             title = f"{folder.name} mixture: FLix minus compute-matched LoRA, test score"
-            difference_heatmap(methods["flix"], methods["lora"], title, args.results / f"{folder.name}.png")
+            difference_heatmap(groups["flix",], groups["lora",], title, args.results / f"{folder.name}.png")
         if folder.name == "joint":
             fill_readme(args.readme, table)
 

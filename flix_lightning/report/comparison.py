@@ -5,21 +5,37 @@ from statistics import fmean, stdev
 from typing import Any
 
 from flix_lightning.results import columns
+from flix_lightning.run_directory import INCIDENTAL
 
 Record = Mapping[str, Any]
 SHORT = {"unseen combination": "unseen comb.", "unseen language": "unseen lang."}
 
 
-def method(record: Record) -> str:
-    return record["config"]["adapter"]["name"]
+def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"rank": {"task": 4}}` -> `{"rank.task": 4}`."""
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found
 
 
-def by_method(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Method -> its records, one a seed."""
-    groups: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda r: (method(r), r["config"]["seed"])):
-        groups.setdefault(method(record), []).append(record)
-    return groups
+def settings(record: Record) -> dict[str, Any]:
+    """What tells a run from others, its seed and what follows from the method's name apart."""
+    config = {key: value for key, value in record["config"].items() if key not in ("name", "seed", *INCIDENTAL)}
+    return flat({**config, "adapter": {"method": config["adapter"]["name"]}})
+
+
+def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[Record]]]:
+    """The settings that differ between the records, and the records of each choice of them, one a seed."""
+    records = sorted(records, key=lambda record: record["config"]["seed"])
+    told = [settings(record) for record in records]
+    keys = ["adapter.method"] + sorted(
+        key for key in set().union(*told) if key != "adapter.method" and len({repr(t.get(key)) for t in told}) > 1
+    )
+    groups: dict[tuple, list[Record]] = {}
+    for record, values in zip(records, told, strict=True):
+        groups.setdefault(tuple(values.get(key) for key in keys), []).append(record)
+    return keys, groups
 
 
 def average(record: Record) -> float:
@@ -33,27 +49,26 @@ def spread(values: Sequence[float]) -> str:
 
 
 def comparison(records: Iterable[Record]) -> str:
-    """A Markdown table: a row a method, a column a (task, group), the best mean of each column in bold."""
-    groups = by_method(records)
-    keys = list(columns(next(iter(groups.values()))[0]["cells"]))
+    """A Markdown table: a row a setting, a column a (task, group), the best mean of each column in bold."""
+    keys, groups = by_setting(records)
+    places = list(columns(next(iter(groups.values()))[0]["cells"]))
+    heads = [f"{task} {SHORT.get(group, '')}".strip() for task, group in places]
     scores = {
-        name: [[columns(record["cells"])[key] for record in seeds] for key in keys] + [[average(r) for r in seeds]]
-        for name, seeds in groups.items()
-    }
-    heads = [f"{task} {SHORT.get(group, '')}".strip() for task, group in keys]
-    lines = [
-        "| method | seeds | trainable | active rank | " + " | ".join([*heads, "mean"]) + " |",
-        "|---|---|---|---|" + "---|" * (len(keys) + 1),
-    ]
-    best = [max(round(fmean(rows[i]), 1) for rows in scores.values()) for i in range(len(keys) + 1)]
-    for name in sorted(scores, key=lambda name: -fmean(scores[name][-1])):
-        cells = [
-            f"**{spread(v)}**" if round(fmean(v), 1) == top else spread(v)
-            for v, top in zip(scores[name], best, strict=True)
+        values: [
+            [record["best_validation_score"] for record in seeds],
+            *([columns(record["cells"])[place] for record in seeds] for place in places),
+            [average(record) for record in seeds],
         ]
-        record = groups[name][0]
-        parameters = sum(record["parameters"].values())
-        lines.append(
-            f"| {name} | {len(groups[name])} | {parameters:,} | {record['active_rank']} | " + " | ".join(cells) + " |"
-        )
+        for values, seeds in groups.items()
+    }
+    best = [max(round(fmean(rows[i]), 1) for rows in scores.values()) for i in range(len(places) + 2)]
+    titles = [*(key.rpartition(".")[2] for key in keys), "seeds", "trainable", "active rank", "validation"]
+    lines = ["| " + " | ".join([*titles, *heads, "mean"]) + " |", "|" + "---|" * (len(titles) + len(heads) + 1)]
+    for values in sorted(scores, key=lambda values: -fmean(scores[values][-1])):
+        record = groups[values][0]
+        cells = [*map(str, values), str(len(groups[values])), f"{sum(record['parameters'].values()):,}"]
+        cells.append(str(record["active_rank"]))
+        for column, top in zip(scores[values], best, strict=True):
+            cells.append(f"**{spread(column)}**" if round(fmean(column), 1) == top else spread(column))
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
