@@ -1,17 +1,33 @@
 """Train an experiment: `python train.py mixture=joint adapter=flix rank.task=4`; `--help` lists the choices."""
 
+import os
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from flix_lightning.command import command, resolved
+from flix_lightning.errors import FlixError
 from flix_lightning.run_directory import run_directory
+
+
+def refuse_nested_launch(trainer: dict) -> None:
+    """Lightning would start every further process with the whole sweep as its command, and each would sweep again."""
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    launched = {"LOCAL_RANK", "SLURM_PROCID"} & os.environ.keys()
+    if sweeping and trainer["devices"] not in (1, "1") and not launched:
+        raise FlixError(
+            f"a sweep (-m) cannot start {trainer['devices']} processes a run itself; set trainer.devices=1, or let "
+            "torchrun or SLURM start the processes."
+        )
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")
 @command
 def main(config: DictConfig) -> None:
     plain = resolved(config)
+    refuse_nested_launch(plain["trainer"])
     run = run_directory(plain)
 
     from flix_lightning.assembly import construct

@@ -97,7 +97,6 @@ class FlixModule(LightningModule):
         self.strict_loading = False  # checkpoints hold the adapters only
         self.active_rows: Tensor | None = None
         self.scores: CellScores | None = None
-        self.predictions: dict[str, str] = {}  # example id -> text, of this process's last scoring pass
         self.test_scores: dict[Cell, float] = {}
 
     # ---------------------------------------------------------------- training
@@ -157,12 +156,9 @@ class FlixModule(LightningModule):
 
     def _start_scoring(self, cells: Sequence[Cell]) -> None:
         self.scores = CellScores(cells, self.tasks).to(self.device)
-        self.predictions = {}
 
     def _score(self, batch: EvalBatch) -> None:
-        predictions = self.generate(batch)
-        self.scores.update(batch.cells, predictions, batch.targets)
-        self.predictions.update(zip(batch.ids, predictions))
+        self.scores.update(batch.cells, self.generate(batch), batch.targets)
 
     def on_validation_epoch_start(self) -> None:
         self._start_scoring(self.trainer.datamodule.mixture.train)

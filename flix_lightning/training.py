@@ -10,7 +10,7 @@ import lightning
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from safetensors.torch import save_file
 
 from flix_lightning.assembly import Experiment, build_experiment
@@ -21,6 +21,7 @@ from flix_lightning.models.backbone import Backbone
 from flix_lightning.quiet import quieten
 from flix_lightning.results import (
     cell_rows,
+    columns,
     environment,
     mixing_shares,
     parameters_by_axis,
@@ -77,6 +78,8 @@ def train(
     trainer.accumulate_grad_batches = micro_batches
     trainer.val_check_interval = min(settings.validate_every, settings.max_steps) * micro_batches
     run.mkdir(parents=True, exist_ok=True)
+    if logger is not None:
+        logger.log_hyperparams(config)
     write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
     write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
     resume = run / "checkpoints" / LAST
@@ -85,10 +88,21 @@ def train(
         raise KeyboardInterrupt
     record = score_best(config, trainer, experiment, best)
     record["seconds"] = round(time.monotonic() - started, 1)
+    if logger is not None:
+        log_results(logger, record)
     if trainer.is_global_zero:
         save_file(adapter_state(experiment.module.backbone), run / ADAPTER)
         write_record(run, record)
     return record
+
+
+def log_results(logger: Logger, record: Mapping[str, Any]) -> None:
+    """Put the test scores beside the curves; a sweep's next run is then a run of its own."""
+    scores = {f"test/{task}/{group}": score for (task, group), score in columns(record["cells"]).items()}
+    logger.log_metrics(scores, step=record["steps"])
+    logger.save()
+    if isinstance(logger, WandbLogger):
+        logger.experiment.finish()
 
 
 def score_best(
@@ -112,5 +126,6 @@ def score_best(
         "best_validation_score": float(best.best_model_score),
         "mixing": mixing_shares(data.mixture, data.probabilities, data.global_batches.drawn(trainer.max_steps)),
         "cells": cell_rows(module.test_scores, data.mixture),
+        "truncated_examples": data.tokenised.truncated,
         "peak_memory_mib": round(peak_memory_mib()),
     }

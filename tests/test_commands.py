@@ -96,6 +96,11 @@ def test_bad_settings_are_one_clear_error(override, monkeypatch, capfd, tmp_path
     assert not (tmp_path / "runs").exists(), "a refused run leaves nothing behind"
 
 
+def test_a_sweep_does_not_start_processes_itself(monkeypatch, capfd):
+    assert run_command("train", "-m", "seed=0,1", "trainer=ddp", "trainer.devices=2", monkeypatch=monkeypatch) == 1
+    assert "torchrun" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("argument", ["run=nowhere", "split=dev"])
 def test_evaluating_what_is_not_there_is_one_clear_error(argument, monkeypatch, capfd):
     code = run_command("evaluate", *({"run=nowhere"} | {argument}), monkeypatch=monkeypatch)

@@ -38,4 +38,6 @@ def print_report(record: Mapping[str, Any], run: object) -> None:
     by_axis = ", ".join(f"{axis} {count:,}" for axis, count in parameters.items())
     console.print(f"trainable parameters {sum(parameters.values()):,} ({by_axis})", highlight=False)
     console.print(f"{record['steps']} steps, best at {record['best_step']}, {record['seconds']:.0f} s", highlight=False)
+    if record["truncated_examples"]:
+        console.print(f"{record['truncated_examples']} examples were longer than the limits and cut", style="yellow")
     console.print(f"run {run}", highlight=False)
