@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from flix_lightning.errors import FlixError, unknown
-from flix_lightning.features import Cell, FeatureSpace, Featurizer
+from flix_lightning.features import Cell, Feature, FeatureSpace, Featurizer
 from flix_lightning.ranks import RankAllocation, total_rank
 
 Schedule = Literal["constant", "linear", "cosine"]
@@ -72,16 +72,20 @@ class Composer:
         allocation.check(space)
         self.featurizer, self.space, self.allocation = featurizer, space, allocation
         ranks = [allocation[feature] for feature in space]
-        self.starts = dict(zip(space, np.cumsum([0, *ranks]).tolist()))
+        self.starts = np.cumsum([0, *ranks]).tolist()
         self.total_rank = sum(ranks)
         self._slots: dict[Cell, tuple[list[int], list[int]]] = {}
 
-    def ranks_of(self, feature) -> range:
-        """The places of a feature's ranks in the row of all ranks."""
-        start = self.starts[self.space[self.space.index(feature)]]
+    def ranks_of(self, feature: Feature) -> range:
+        """The places of a feature's ranks in the row of all ranks.
+
+        Raises:
+            FlixError: the feature is not known.
+        """
+        start = self.starts[self.space.index(feature)]
         return range(start, start + self.allocation[feature])
 
-    def active(self, cell: Cell):
+    def active(self, cell: Cell) -> tuple[Feature, ...]:
         """The known features of `cell`."""
         return tuple(feature for feature in self.featurizer(cell) if feature in self.space)
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from random import Random
 from typing import NamedTuple
 
+from flix_lightning.benchmarks.benchmark import SPLITS
 from flix_lightning.benchmarks.cldr.content import Content, Date, Measure, Name, Relative, sayable
 from flix_lightning.benchmarks.cldr.inventory import CURRENCIES, LANGUAGES, TERRITORIES, Inventory, load_inventory
 from flix_lightning.errors import FlixError, unknown
 
-SPLITS = ("train", "validation", "test")
 MISSES = 20_000  # draws in a row without a new row, after which a cell counts as exhausted
 QUESTION_BYTES = 110  # facts are added to a question while it stays below this length
 
