@@ -30,16 +30,20 @@ def main(config: DictConfig) -> None:
     refuse_nested_launch(plain["trainer"])
     run = run_directory(plain)
 
+    from lightning.pytorch.utilities import rank_zero_only
+
     from flix_lightning.assembly import construct
     from flix_lightning.report.screen import print_report
     from flix_lightning.results import read_record
     from flix_lightning.training import train
 
-    if not (run / "record.json").is_file():
+    if (run / "record.json").is_file():
+        record = read_record(run)
+    else:
         benchmark, backbone = (construct(part, plain[part]) for part in ("benchmark", "model"))
         logger = construct("logger", plain["logger"], save_dir=run)
-        train(plain, run, benchmark, backbone, logger, HydraConfig.get().overrides.task)
-    print_report(read_record(run), run)
+        record = train(plain, run, benchmark, backbone, logger, HydraConfig.get().overrides.task)
+    rank_zero_only(print_report)(record, run)
 
 
 if __name__ == "__main__":

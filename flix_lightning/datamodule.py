@@ -206,18 +206,18 @@ class MixtureDataModule(LightningDataModule):
 
     def _scoring_loader(self, cells: Sequence[Cell], split: str) -> DataLoader:
         """Mixed batches of all examples of `cells`, sorted by length; each process takes every n-th one, none twice."""
-        batches = self._scoring_batches(cells, split)
-        return DataLoader(batches[self.trainer.global_rank :: self.trainer.world_size], batch_size=None)
+        rows = self._scored_rows(cells, split)[self.trainer.global_rank :: self.trainer.world_size]
+        size = self.batching.eval_batch_size
+        return DataLoader([self._scoring_batch(rows[i : i + size]) for i in range(0, len(rows), size)], batch_size=None)
 
-    def _scoring_batches(self, cells: Sequence[Cell], split: str) -> list[EvalBatch]:
+    def _scored_rows(self, cells: Sequence[Cell], split: str) -> list[tuple[int, int, Cell, Example, Encoded]]:
+        """(longest target, length of prompt, cell, example, tokens) of every example, those of like length together."""
         rows: list[tuple[int, int, Cell, Example, Encoded]] = []
         for cell in cells:
             limit = self.benchmark.tasks[cell.task].max_target_tokens
             pairs = zip(self.benchmark.examples(cell, split), self.tokenised.encoded(cell, split), strict=True)
             rows += [(limit, len(encoded.prompt), cell, example, encoded) for example, encoded in pairs]
-        rows.sort(key=lambda row: (row[0], row[1], row[3].id))
-        size = self.batching.eval_batch_size
-        return [self._scoring_batch(rows[i : i + size]) for i in range(0, len(rows), size)]
+        return sorted(rows, key=lambda row: (row[0], row[1], row[3].id))
 
     def _scoring_batch(self, rows: list[tuple[int, int, Cell, Example, Encoded]]) -> EvalBatch:
         limits, _, cells, examples, encoded = (list(column) for column in zip(*rows))

@@ -11,6 +11,8 @@ IRRELEVANT = (
     ".*Checkpoint directory .* exists and is not empty.*",  # runs continue in their directory
     ".*dataloader .* is not resumable.*",  # the order of data is a function of the step: nothing to restore
     ".*srun.*command is available.*",
+    ".*``compute`` method of metric.*",  # a process may see no example of a cell; its counts are then zeros
+    ".*sync_dist=True.*",  # scores are summed over processes before they are logged
 )
 
 

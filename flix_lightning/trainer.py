@@ -48,7 +48,7 @@ class TrainerSettings:
     def build(self, run: Path, logger: Logger | None, callbacks: Sequence[Callback]) -> Trainer:
         """The trainer of one run; how it splits a step into micro-batches is set once its processes are known."""
         shown = progress(self.progress)
-        strategy = DDPStrategy(broadcast_buffers=False) if self.strategy == "ddp" else self.strategy
+        strategy = DDPStrategy(forward_sync_buffers=False) if self.strategy == "ddp" else self.strategy
         return Trainer(
             accelerator=self.accelerator,
             devices=self.devices,

@@ -32,7 +32,7 @@ def difference_heatmap(records: Sequence[Record], baseline: Sequence[Record], ti
     grid = np.full((len(tasks), len(languages)), np.nan)
     for (task, language), score in ours.items():
         grid[tasks.index(task), languages.index(language)] = score - theirs[task, language]
-    limit = max(1.0, float(np.nanmax(np.abs(grid))))
+    limit = max(1.0, float(np.nanpercentile(np.abs(grid), 97)))  # a single outlier does not wash out the rest
     figure, axes = plt.subplots(figsize=(0.27 * len(languages) + 2.6, 0.42 * len(tasks) + 1.3), dpi=130)
     image = axes.imshow(grid, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
     for (task, language), group in groups.items():
@@ -45,7 +45,7 @@ def difference_heatmap(records: Sequence[Record], baseline: Sequence[Record], ti
     axes.set_facecolor("0.93")
     axes.set_title(title, fontsize=9, loc="left")
     axes.tick_params(length=0)
-    figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03).ax.tick_params(labelsize=7)
+    figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03, extend="both").ax.tick_params(labelsize=7)
     figure.tight_layout()
     figure.savefig(path, metadata={"Software": None})
     plt.close(figure)
