@@ -21,10 +21,11 @@ def fill(place: str, target: Callable, section: Mapping[str, Any], **known: Any)
         FlixError: a key that `target` does not take, one that it needs and is missing, or a value of another type.
     """
     parameters = {name: p for name, p in signature(target).parameters.items() if name not in known}
+    takes_more = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())  # as Lightning's loggers do
     parameters = {name: p for name, p in parameters.items() if p.kind is not Parameter.VAR_KEYWORD}
-    hints = get_type_hints(target.__init__ if isinstance(target, type) else target)
+    hints = _hints(target)
     for key, value in section.items():
-        if key not in parameters:
+        if key not in parameters and not takes_more:
             raise unknown("config key", f"{place}.{key}", [f"{place}.{name}" for name in parameters])
         if not fits(value, hints.get(key, Any)):
             raise FlixError(f"{place}.{key}: got {value!r}, which is no {describe(hints[key])}.")
@@ -33,6 +34,14 @@ def fill(place: str, target: Callable, section: Mapping[str, Any], **known: Any)
             raise FlixError(f"config key {place}.{name} is missing.")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
     return target(**values, **known)
+
+
+def _hints(target: Callable) -> dict[str, Any]:
+    """Argument -> annotation; none where another library's annotations name what it does not import."""
+    try:
+        return get_type_hints(target.__init__ if isinstance(target, type) else target)
+    except NameError:
+        return {}
 
 
 def fits(value: Any, hint: Any) -> bool:

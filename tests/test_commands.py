@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from flix_lightning.assembly import build_composer, build_experiment, build_mixture
+from flix_lightning.assembly import build_composer, build_experiment, build_mixture, construct
 from flix_lightning.run_directory import fingerprint
 from tests.configs import ROOT, SMALL, composed, small_benchmark, untrained_backbone
 
@@ -94,6 +94,13 @@ def test_bad_settings_are_one_clear_error(override, monkeypatch, capfd, tmp_path
     for part in BAD[override]:
         assert part in told
     assert not (tmp_path / "runs").exists(), "a refused run leaves nothing behind"
+
+
+@pytest.mark.parametrize("logger", choices("logger"))
+def test_every_logger_is_built_from_its_config(logger, tmp_path):
+    section = composed(f"logger={logger}")["logger"]
+    built = construct("logger", section, save_dir=tmp_path)
+    assert (built is None) == (logger == "none")
 
 
 def test_a_sweep_does_not_start_processes_itself(monkeypatch, capfd):
