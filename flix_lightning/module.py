@@ -17,6 +17,7 @@ from flix_lightning.composition import ActiveComposition, Composer, Composition,
 from flix_lightning.encoding import IGNORE
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell
+from flix_lightning.generation import greedy
 from flix_lightning.injection import ALL_LINEAR, inject
 from flix_lightning.optim import ActiveRowsAdamW
 from flix_lightning.scores import CellScores, mean_by_task
@@ -138,21 +139,10 @@ class FlixModule(LightningModule):
 
     # ----------------------------------------------------------------- scoring
 
-    @torch.inference_mode()
     def generate(self, batch: EvalBatch) -> list[str]:
         """Greedy continuations, one an example, in a batch that mixes cells."""
         self.active.set(self.composer.compose(batch.cells).to(self.device))
-        tokens = self.backbone.generate(
-            **batch.inputs,
-            max_new_tokens=batch.max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            pad_token_id=self.tokenizer.pad_token_id,
-            eos_token_id=self.tokenizer.eos_token_id,
-        )
-        if not self.backbone.config.is_encoder_decoder:
-            tokens = tokens[:, batch.inputs["input_ids"].shape[1] :]
-        return [text.strip() for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+        return greedy(self.backbone, self.tokenizer, batch.inputs, batch.max_new_tokens)
 
     def _start_scoring(self, cells: Sequence[Cell]) -> None:
         self.scores = CellScores(cells, self.tasks).to(self.device)
