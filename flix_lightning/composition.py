@@ -5,8 +5,10 @@ its active features and a weight for each; the adapter banks need to know nothin
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -74,7 +76,7 @@ class Composer:
         ranks = [allocation[feature] for feature in space]
         self.starts = np.cumsum([0, *ranks]).tolist()
         self.total_rank = sum(ranks)
-        self._slots: dict[Cell, tuple[list[int], list[int]]] = {}
+        self._columns, self._ranks = cache(self._find_columns), cache(self._find_ranks)
 
     def ranks_of(self, feature: Feature) -> range:
         """The places of a feature's ranks in the row of all ranks.
@@ -89,35 +91,50 @@ class Composer:
         """The known features of `cell`."""
         return tuple(feature for feature in self.featurizer(cell) if feature in self.space)
 
-    def _ranks(self, cell: Cell) -> tuple[list[int], list[int]]:
-        """For each active rank of `cell`: its place, and which of the featurizer's axes it comes from."""
-        if cell not in self._slots:
-            pairs = [
-                (rank, self.featurizer.axes.index(feature.axis))
-                for feature in self.active(cell)
-                for rank in self.ranks_of(feature)
-            ]
-            self._slots[cell] = [rank for rank, _ in pairs], [axis for _, axis in pairs]
-        return self._slots[cell]
+    def gate_axes(self, cells: Sequence[Cell]) -> tuple[str, ...]:
+        """The axis of each column of gates for a batch: every axis once, and all of them again for second features."""
+        last = max(max(self._columns(cell).values()) for cell in cells)
+        return self.featurizer.axes * (last // len(self.featurizer.axes) + 1)
+
+    def gated(self, cells: Sequence[Cell]) -> np.ndarray:
+        """(batch, columns of gates), whether a column gates a feature of the example."""
+        gated = np.zeros((len(cells), len(self.gate_axes(cells))), dtype=bool)
+        for row, cell in zip(gated, cells):
+            row[list(self._columns(cell).values())] = True
+        return gated
+
+    def _find_columns(self, cell: Cell) -> dict[Feature, int]:
+        """Feature of `cell` -> its column of gates."""
+        axes, before, columns = self.featurizer.axes, Counter(), {}
+        for feature in self.featurizer(cell):
+            columns[feature] = axes.index(feature.axis) + before[feature.axis] * len(axes)
+            before[feature.axis] += 1
+        return columns
+
+    def _find_ranks(self, cell: Cell) -> tuple[list[int], list[int]]:
+        """For each active rank of `cell`: its place, and the column of its feature's gate."""
+        columns = self._columns(cell)
+        pairs = [(rank, columns[feature]) for feature in self.active(cell) for rank in self.ranks_of(feature)]
+        return [rank for rank, _ in pairs], [column for _, column in pairs]
 
     def compose(self, cells: Sequence[Cell], gates: Tensor | None = None) -> Composition:
         """The composition of a batch.
 
         Args:
             cells: one an example.
-            gates: (batch, axes), a factor for the feature of each axis; all ones when absent.
+            gates: (batch, columns), a factor for each feature, columns as in `gate_axes`; all ones when absent.
 
         Raises:
             ValueError: gates of another shape.
         """
-        if gates is not None and gates.shape != (len(cells), len(self.featurizer.axes)):
-            raise ValueError(f"{len(cells)} cells with axes {self.featurizer.axes}: gates of {tuple(gates.shape)}")
+        if gates is not None and gates.shape != (len(cells), len(self.gate_axes(cells))):
+            raise ValueError(f"{len(cells)} cells, axes {self.gate_axes(cells)}: gates of {tuple(gates.shape)}")
         found = [self._ranks(cell) for cell in cells]
         width = max(1, max(len(index) for index, _ in found))
         index = torch.tensor([ranks + [0] * (width - len(ranks)) for ranks, _ in found])
-        axis = torch.tensor([axes + [0] * (width - len(axes)) for _, axes in found])
+        column = torch.tensor([columns + [0] * (width - len(columns)) for _, columns in found])
         real = torch.arange(width) < torch.tensor([len(ranks) for ranks, _ in found])[:, None]
-        weight = real.float() if gates is None else real * gates.gather(1, axis)
+        weight = real.float() if gates is None else real * gates.gather(1, column)
         return Composition(index, weight)
 
     def active_rank(self, cells: Sequence[Cell]) -> int:
@@ -171,22 +188,32 @@ class FeatureDropout:
         done = min(1.0, step / self.schedule_steps)
         return self.p * (done if self.schedule == "linear" else (1 - math.cos(math.pi * done)) / 2)
 
-    def gates(self, axes: Sequence[str], batch_size: int, step: int, seed: int) -> Tensor:
-        """The gates of a whole global batch: (batch_size, axes), a pure function of the arguments.
+    def gates(
+        self, axes: Sequence[str], batch_size: int, step: int, seed: int, gated: np.ndarray | None = None
+    ) -> Tensor:
+        """The gates of a whole global batch: (batch_size, columns), a pure function of the arguments.
 
         Every process computes them all and takes its rows, so the number of processes does not matter.
+
+        Args:
+            axes: the axis of each column.
+            batch_size, step, seed: of the global batch.
+            gated: (batch_size, columns), which columns gate a feature of the example; all when not given.
         """
         for axis in self.axes or ():
             if axis not in axes:
                 raise unknown("axis that may drop", axis, axes)
         p, n = self.probability(step), len(axes)
+        gated = np.ones((batch_size, n), dtype=bool) if gated is None else gated
+        features = gated.sum(axis=1, keepdims=True)
         draws = np.random.default_rng([seed, step, 0xD50]).random((batch_size, n + 1))
         may_drop = np.array([self.axes is None or axis in self.axes for axis in axes])
         kept = (draws[:, :n] >= p) | ~may_drop
-        chance = 1 - p
+        chance = np.full((batch_size, 1), 1 - p)
         if self.keep_one and may_drop.all():
-            lost = np.flatnonzero(~kept.any(axis=1))
-            kept[lost, (draws[lost, n] * n).astype(int)] = True
-            chance += p**n / n
+            lost = np.flatnonzero(~(kept & gated).any(axis=1))
+            chosen = (draws[lost, n] * features[lost, 0]).astype(int)
+            kept[lost, np.argsort(~gated[lost], axis=1, kind="stable")[np.arange(len(lost)), chosen]] = True
+            chance = chance + p**features / features
         scale = np.where(may_drop, 1 / chance, 1.0) if self.rescale else 1.0
         return torch.from_numpy((kept * scale).astype(np.float32))

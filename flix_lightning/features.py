@@ -12,6 +12,7 @@ from flix_lightning.errors import FlixError, unknown
 SHARED = "shared"  # the axis with one value, active for every cell
 DATASET = "dataset"  # the axis with a value of its own for every (task, language) pair
 RESERVED = ("task", "language", SHARED, DATASET)
+JOIN = "+"  # between the values of an axis that a cell has several of: task=qa+translation
 
 
 @dataclass(frozen=True, order=True)
@@ -39,7 +40,10 @@ class Feature:
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One (task, language) pair, with any further attributes as (axis, value) pairs."""
+    """One (task, language) pair, with any further attributes as (axis, value) pairs.
+
+    A value may join several, as in the composite task `qa+translation`: the cell then has a feature for each.
+    """
 
     task: str
     language: str
@@ -49,6 +53,10 @@ class Cell:
         for axis, _ in self.attributes:
             if axis in RESERVED:
                 raise FlixError(f"cell {self}: an attribute cannot be named {axis!r}; that axis has its own meaning.")
+        for axis, value in {"task": self.task, "language": self.language, **dict(self.attributes)}.items():
+            parts = value.split(JOIN)
+            if "" in parts or len(set(parts)) < len(parts):
+                raise FlixError(f"cell {self}: {axis} {value!r} joins by {JOIN!r}; no part is empty or twice.")
 
     def __str__(self) -> str:
         return f"{self.task}/{self.language}"
@@ -58,10 +66,15 @@ class Cell:
         own = {"task": self.task, "language": self.language, SHARED: "all", DATASET: str(self)}
         return {**own, **dict(self.attributes)}
 
+    def values(self, axis: str) -> tuple[str, ...]:
+        """The values that the cell has on one of its axes, in the order written; a dataset is always one."""
+        value = self.features()[axis]
+        return (value,) if axis == DATASET else tuple(value.split(JOIN))
+
 
 @dataclass(frozen=True)
 class Featurizer:
-    """Cell -> its active features, one an axis, in the order of `axes`."""
+    """Cell -> its active features, in the order of `axes`; usually one an axis, more where a cell joins values."""
 
     axes: tuple[str, ...]
 
@@ -75,11 +88,11 @@ class Featurizer:
         Raises:
             FlixError: an axis that the cell has no value for.
         """
-        values = cell.features()
+        known = cell.features()
         for axis in self.axes:
-            if axis not in values:
-                raise unknown(f"feature axis of cell {cell}", axis, values)
-        return tuple(Feature(axis, values[axis]) for axis in self.axes)
+            if axis not in known:
+                raise unknown(f"feature axis of cell {cell}", axis, known)
+        return tuple(Feature(axis, value) for axis in self.axes for value in cell.values(axis))
 
 
 class FeatureSpace(Sequence[Feature]):

@@ -64,9 +64,12 @@ class Mixture:
         """How `cell` stands to training: only an unseen combination has all of its features trained."""
         if cell in self.train:
             return "seen"
-        if cell.language not in {c.language for c in self.train}:
+        if not self._trained("language", cell):
             return "unseen language"
-        return "unseen combination" if cell.task in {c.task for c in self.train} else "unseen task"
+        return "unseen combination" if self._trained("task", cell) else "unseen task"
+
+    def _trained(self, axis: str, cell: Cell) -> bool:
+        return set(cell.values(axis)) <= {value for trained in self.train for value in trained.values(axis)}
 
 
 def _chosen(place: str, names: str | Sequence[str], allowed: set[str]) -> set[str]:

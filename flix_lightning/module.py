@@ -104,9 +104,9 @@ class FlixModule(LightningModule):
 
     def training_step(self, batch: TrainBatch, _: int) -> Tensor:
         """The mean loss over all target tokens of the global batch, as this share's part of it."""
-        axes = self.composer.featurizer.axes
-        gates = self.dropout.gates(axes, len(batch.global_cells), batch.step, self.seed)
-        whole = self.composer.compose(batch.global_cells, gates)
+        cells = batch.global_cells
+        axes, gated = self.composer.gate_axes(cells), self.composer.gated(cells)
+        whole = self.composer.compose(cells, self.dropout.gates(axes, len(cells), batch.step, self.seed, gated))
         self.active_rows = whole.index[whole.weight != 0].unique()
         mine = batch.positions
         self.active.set(Composition(whole.index[mine], whole.weight[mine]).to(self.device))

@@ -119,7 +119,59 @@ def test_the_holder_chooses_the_wide_product_only_while_ranks_are_few():
     assert few.wide is None and few.current is None
 
 
+# --- several features of one axis ---
+
+BOTH = Cell("qa+ner", "sw")  # two tasks at once; ner and qa stand in the space, parse between them
+
+
+def test_a_cell_of_two_tasks_uses_the_ranks_of_both():
+    composer = toy_composer()
+    composition = composer.compose([Cell("parse", "am"), BOTH, Cell("qa+unknown", "fr")])
+    assert composition.index.shape == (3, 8)
+    assert places(composition, 1) == dict.fromkeys(QA + NER + SW, 1.0)
+    assert places(composition, 0) == dict.fromkeys(PARSE + AM, 1.0)
+    assert places(composition, 2) == dict.fromkeys(QA, 1.0)
+    assert composer.active_rank([BOTH, Cell("qa", "sw")]) == 8
+
+
+def test_second_features_have_gates_of_their_own_behind_those_of_the_first():
+    composer = toy_composer()
+    cells = [BOTH, Cell("parse", "am+yo")]
+    assert composer.gate_axes(cells) == ("task", "language", "task", "language")
+    assert composer.gated(cells).tolist() == [[True, True, True, False], [True, True, False, True]]
+    gates = torch.tensor([[0.0, 2.0, 3.0, 9.0], [4.0, 5.0, 9.0, 6.0]])
+    composition = composer.compose(cells, gates)
+    assert places(composition, 0) == dict.fromkeys(SW, 2.0) | dict.fromkeys(NER, 3.0)
+    assert places(composition, 1) == dict.fromkeys(PARSE, 4.0) | dict.fromkeys(AM, 5.0) | dict.fromkeys(YO, 6.0)
+
+
+def test_with_one_feature_an_axis_the_gates_are_the_axes():
+    composer = toy_composer()
+    assert composer.gate_axes(CELLS) == AXES
+    assert composer.gated(CELLS).all()
+
+
+def test_a_gate_that_stands_for_no_feature_is_never_the_one_brought_back():
+    gated = np.tile([True, True, True, False], (DRAWS, 1))
+    axes = ("task", "language") * 2
+    dropout = FeatureDropout(0.8, keep_one=True)
+    gates = dropout.gates(axes, DRAWS, 0, 0, gated).numpy() * gated
+    assert (gates.sum(axis=1) >= 1).all()
+    kept = 0.2 + 0.8**3 / 3  # each of three features is as likely to come back
+    assert np.abs(gates[:, :3].mean(axis=0) - kept).max() < five_sigma(kept, DRAWS)
+    rescaled = FeatureDropout(0.8, keep_one=True, rescale=True).gates(axes, DRAWS, 0, 0, gated).numpy()
+    assert np.abs(rescaled[:, :3].mean(axis=0) - 1).max() < 5 * rescaled[:, :3].std() / math.sqrt(DRAWS)
+
+
 # --- feature dropout ---
+
+
+def test_gates_are_those_that_the_committed_records_were_trained_with():
+    gates = drawn(FeatureDropout(0.6, keep_one=True, rescale=True), batch=8, step=3, seed=1)
+    kept = [[0, 1], [1, 1], [0, 1], [0, 1], [1, 1], [0, 1], [1, 0], [1, 0]]
+    np.testing.assert_allclose(gates, np.array(kept) / 0.58, rtol=1e-6)  # 1 - 0.6 + 0.6^2 / 2
+    gates = drawn(FeatureDropout(0.5), batch=8, step=7, seed=2)
+    assert gates.tolist() == [[1, 1], [1, 0], [0, 0], [1, 0], [0, 0], [0, 0], [1, 0], [1, 1]]
 
 
 def drawn(dropout: FeatureDropout, axes=AXES, batch: int = DRAWS, step: int = 0, seed: int = 0) -> np.ndarray:

@@ -41,6 +41,21 @@ def test_a_featurizer_gives_one_feature_an_axis_in_its_order(axes, expected):
     assert written(Featurizer(axes)(cell)) == expected
 
 
+def test_joined_values_are_features_of_their_own_except_in_a_dataset():
+    cell = Cell("qa+translation", "sw", (("domain", "news+law"),))
+    assert written(Featurizer(("domain", "task"))(cell)) == [
+        "domain=news", "domain=law", "task=qa", "task=translation"
+    ]  # fmt: skip
+    assert written(Featurizer((DATASET,))(cell)) == ["dataset=qa+translation/sw"]
+    assert len(FeatureSpace.of([cell, Cell("qa", "sw")], Featurizer(("task",)))) == 2
+
+
+@pytest.mark.parametrize("task", ["qa+", "+qa", "qa++ner", "qa+qa"])
+def test_an_empty_or_repeated_part_is_refused(task):
+    with pytest.raises(FlixError, match="task.*joins"):
+        Cell(task, "sw")
+
+
 @pytest.mark.parametrize("axes", [(), ("task", "task")])
 def test_axes_are_at_least_one_and_none_twice(axes):
     with pytest.raises(FlixError, match="at least one axis, none twice"):

@@ -91,6 +91,15 @@ def test_groups_are_four_different_cases():
     assert mixture.group(Cell("summary", "fr")) == "unseen language"  # neither is known: the language decides
 
 
+def test_a_composite_task_is_an_unseen_combination_once_its_parts_are_trained():
+    mixture = Mixture((Cell("ner", "sw"), Cell("qa+parse", "sw")))
+    assert mixture.group(Cell("qa+parse", "sw")) == "seen"
+    assert mixture.group(Cell("qa+ner", "sw")) == "unseen combination"
+    assert mixture.group(Cell("qa", "sw")) == "unseen combination"
+    assert mixture.group(Cell("qa+translation", "sw")) == "unseen task"
+    assert mixture.group(Cell("qa+ner", "sw+yo")) == "unseen language"
+
+
 def test_attributes_of_cells_stay_with_them():
     cell = Cell("qa", "sw", (("family", "bantu"),))
     assert Mixture.select([cell, *CELLS[:2]], tasks="qa", train={"qa": ["sw"]}).train == (cell,)
