@@ -98,6 +98,7 @@ class FlixModule(LightningModule):
         self.strict_loading = False  # checkpoints hold the adapters only
         self.active_rows: Tensor | None = None
         self.scores: CellScores | None = None
+        self.validation_scores: dict[int, float] = {}  # step -> mean over the training cells
         self.test_scores: dict[Cell, float] = {}
 
     # ---------------------------------------------------------------- training
@@ -158,6 +159,7 @@ class FlixModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         scores = self.scores.compute()
+        self.validation_scores[self.global_step] = fmean(scores.values())
         self.log("val/score", fmean(scores.values()), prog_bar=True)
         self.log_dict({f"val/{task}": score for task, score in mean_by_task(scores).items()})
 
@@ -177,3 +179,7 @@ class FlixModule(LightningModule):
         """Keep the adapters only: the backbone is frozen and known by name."""
         names = ("lora_a", "lora_b")
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k.rpartition(".")[2] in names}
+        checkpoint["validation_scores"] = dict(self.validation_scores)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.validation_scores = dict(checkpoint["validation_scores"])

@@ -124,6 +124,7 @@ def score_best(
         "steps": trainer.max_steps,
         "best_step": state["global_step"],
         "best_validation_score": float(best.best_model_score),
+        "validation_scores": [[step, round(score, 4)] for step, score in sorted(module.validation_scores.items())],
         "mixing": mixing_shares(data.mixture, data.probabilities, data.global_batches.drawn(trainer.max_steps)),
         "cells": cell_rows(module.test_scores, data.mixture),
         "truncated_examples": data.tokenised.truncated,

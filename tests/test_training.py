@@ -73,6 +73,8 @@ def test_a_run_cut_off_and_continued_equals_one_that_was_not(monkeypatch):
         run_small("cut")
     continued = run_small("cut")
     assert continued["cells"] == whole["cells"]
+    assert continued["validation_scores"] == whole["validation_scores"]
+    assert [step for step, _ in whole["validation_scores"]] == [3, 6]
     ours, theirs = load_file(f"cut/{ADAPTER}"), load_file(f"whole/{ADAPTER}")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
