@@ -59,7 +59,8 @@ def without(section: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 def build_mixture(config: Mapping[str, Any], benchmark: Benchmark) -> Mixture:
     section = without(config["mixture"], "name", "mixing", "task", "language")
-    return fill("mixture", Mixture.select, section, cells=benchmark.cells)
+    trainable = [cell for cell in benchmark.cells if "train" in benchmark.splits(cell)]
+    return fill("mixture", Mixture.select, section, cells=benchmark.cells, trainable=trainable)
 
 
 def build_composer(config: Mapping[str, Any], mixture: Mixture) -> Composer:

@@ -163,6 +163,7 @@ class MixtureDataModule(LightningDataModule):
         super().__init__()
         self.benchmark, self.mixture, self.tokenizer = benchmark, mixture, tokenizer
         self.mixing, self.batching, self.seed = mixing, batching, seed
+        self.validated_cells = self._having(mixture.train, "validation") if mixture.train else ()
         self.score(mixture.cells, "test")
         self.tokenised = TokenisedCells(benchmark, tokenizer, is_encoder_decoder, batching.max_prompt_tokens)
 
@@ -187,11 +188,22 @@ class MixtureDataModule(LightningDataModule):
         return DataLoader(shares, batch_size=None, sampler=steps, num_workers=self.batching.workers)
 
     def val_dataloader(self) -> DataLoader:
-        return self._scoring_loader(self.mixture.train, "validation")
+        return self._scoring_loader(self.validated_cells, "validation")
 
     def score(self, cells: Sequence[Cell], split: str) -> None:
-        """Say what the next test pass scores."""
-        self.scored_cells, self.scored_split = tuple(cells), split
+        """Say what the next test pass scores: those of `cells` that have rows of `split`.
+
+        Raises:
+            FlixError: none has.
+        """
+        self.scored_cells, self.scored_split = self._having(cells, split), split
+        self.unscored_cells = tuple(cell for cell in cells if cell not in self.scored_cells)
+
+    def _having(self, cells: Sequence[Cell], split: str) -> tuple[Cell, ...]:
+        found = tuple(cell for cell in cells if split in self.benchmark.splits(cell))
+        if not found:
+            raise FlixError(f"none of the {len(cells)} cells of the mixture has {split} rows in {self.benchmark.name}.")
+        return found
 
     def scoring_on(self, benchmark: Benchmark) -> Self:
         """The same data module over the cells of another benchmark, for scoring."""

@@ -52,6 +52,7 @@ def evaluate(
         "split": split,
         "benchmark": scored_on.name,
         "cells": cell_rows(experiment.module.test_scores, experiment.datamodule.mixture),
+        "unscored_cells": list(map(str, data.unscored_cells)),
         "truncated_examples": data.tokenised.truncated,
     }
     write_whole(run / f"scores-{scored_on.name}-{split}.json", json.dumps(scores, indent=1, ensure_ascii=False) + "\n")

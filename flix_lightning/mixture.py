@@ -1,6 +1,6 @@
 """The mixture: which cells train, which are scored zero-shot, and how often each is drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +27,7 @@ class Mixture:
         tasks: str | Sequence[str] = ALL,
         languages: str | Sequence[str] = ALL,
         train: Mapping[str, Sequence[str]] | None = None,
+        trainable: Collection[Cell] | None = None,
     ) -> "Mixture":
         """A mixture as a rule over a benchmark's cells.
 
@@ -34,6 +35,7 @@ class Mixture:
             cells: the benchmark's cells.
             tasks, languages: what the study is about; `all`, or names.
             train: task -> the languages it trains in, where these are not all; the task's other cells are zero-shot.
+            trainable: the cells that have training rows, all of them when not given; the others are zero-shot.
 
         Raises:
             FlixError: a name that the benchmark has not, or nothing left to train.
@@ -52,6 +54,11 @@ class Mixture:
                         f"mixture.train.{task}: language", name, {c.language for c in cells if c.task == task}
                     )
         trained = tuple(c for c in chosen if c.language in only.get(c.task, languages))
+        if trainable is not None:
+            for cell in trained:
+                if cell.task in only and cell not in trainable:
+                    raise FlixError(f"mixture.train.{cell.task}: {cell.language} has no training rows.")
+            trained = tuple(c for c in trained if c in trainable)
         if not trained:
             raise FlixError("mixture: no cell of the benchmark is left to train on; widen mixture.tasks or .languages.")
         return Mixture(trained, tuple(c for c in chosen if c not in set(trained)))

@@ -152,7 +152,7 @@ class FlixModule(LightningModule):
         self.scores.update(batch.cells, self.generate(batch), batch.targets)
 
     def on_validation_epoch_start(self) -> None:
-        self._start_scoring(self.trainer.datamodule.mixture.train)
+        self._start_scoring(self.trainer.datamodule.validated_cells)
 
     def validation_step(self, batch: EvalBatch, _: int) -> None:
         self._score(batch)

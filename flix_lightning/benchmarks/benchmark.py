@@ -24,9 +24,12 @@ class Benchmark(Protocol):
     tasks: Mapping[str, Task]
     cells: Sequence[Cell]
 
+    def splits(self, cell: Cell) -> Sequence[str]:
+        """The splits that a cell has rows of, in the order of `SPLITS`."""
+
     def examples(self, cell: Cell, split: str) -> Sequence[Example]:
         """All examples of a cell's split, in a fixed order.
 
         Raises:
-            FlixError: unknown cell or split.
+            FlixError: unknown cell, or a split it has no rows of.
         """

@@ -40,4 +40,7 @@ def print_report(record: Mapping[str, Any], run: object) -> None:
     console.print(f"{record['steps']} steps, best at {record['best_step']}, {record['seconds']:.0f} s", highlight=False)
     if record["truncated_examples"]:
         console.print(f"{record['truncated_examples']} examples were longer than the limits and cut", style="yellow")
+    if unscored := record.get("unscored_cells"):
+        told = f"{len(unscored)} cells have no {record['split']} rows and no score: {', '.join(unscored)}"
+        console.print(told, style="yellow", highlight=False)
     console.print(f"run {run}", highlight=False)

@@ -34,6 +34,9 @@ class Cldr:
         self.cells = tuple(Cell(task, language) for task, languages in CELLS.items() for language in languages)
         self.examples = cache(self._examples)
 
+    def splits(self, cell: Cell) -> tuple[str, ...]:
+        return SPLITS
+
     def _examples(self, cell: Cell, split: str) -> tuple[Example, ...]:
         if cell not in self.cells:
             raise unknown("cell of benchmark cldr", cell, self.cells)

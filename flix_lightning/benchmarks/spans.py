@@ -1,0 +1,29 @@
+"""Entities given twice, as UTF-8 byte offsets and in the target, must agree (MasakhaNER-X)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flix_lightning.errors import FlixError
+
+
+def check_spans(text: str, spans: Sequence[Mapping[str, Any]], target: str) -> None:
+    """Every span cuts out of `text` the entity that `target`, `PER: a $$ LOC: b`, names at its place.
+
+    Raises:
+        FlixError: an offset outside the text or inside a character, or entities that are not the target's.
+    """
+    data, entities = text.encode("utf8"), []
+    for span in spans:
+        try:
+            start, limit, label = (span[key] for key in ("start_byte", "limit_byte", "label"))
+            inside = 0 <= start < limit <= len(data)
+        except (KeyError, TypeError):
+            raise FlixError(f"a span is {{start_byte, limit_byte, label}}; got {span!r}.") from None
+        if not inside:
+            raise FlixError(f"span {start}-{limit} lies outside the text of {len(data)} bytes.")
+        try:
+            entities.append(f"{label}: {data[start:limit].decode('utf8')}")
+        except UnicodeDecodeError:
+            raise FlixError(f"span {start}-{limit} begins or ends inside a character.") from None
+    if " $$ ".join(entities) != target:
+        raise FlixError(f"the spans cut out {' $$ '.join(entities)!r}; the target is {target!r}.")
