@@ -37,6 +37,10 @@ class Composition(NamedTuple):
     def to(self, device: torch.device) -> "Composition":
         return Composition(self.index.to(device), self.weight.to(device))
 
+    def rows(self, rows: Tensor | Sequence[int]) -> "Composition":
+        """That of some examples of the batch."""
+        return Composition(self.index[rows], self.weight[rows])
+
 
 class ActiveComposition:
     """The one holder all adapter banks of a model read from; set at the start of a step and left set.

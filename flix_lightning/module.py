@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from flix_lightning.batches import EvalBatch, TrainBatch
-from flix_lightning.composition import ActiveComposition, Composer, Composition, FeatureDropout
+from flix_lightning.composition import ActiveComposition, Composer, FeatureDropout
 from flix_lightning.encoding import IGNORE
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell
@@ -110,7 +110,7 @@ class FlixModule(LightningModule):
         whole = self.composer.compose(cells, self.dropout.gates(axes, len(cells), batch.step, self.seed, gated))
         self.active_rows = whole.index[whole.weight != 0].unique()
         mine = batch.positions
-        self.active.set(Composition(whole.index[mine], whole.weight[mine]).to(self.device))
+        self.active.set(whole.rows(mine).to(self.device))
         total, count = self.target_loss(batch.inputs)
         self.log("train/loss", total.detach() / count, prog_bar=True, batch_size=len(mine))
         self.log("train/feature_dropout", self.dropout.probability(batch.step), batch_size=len(mine))
