@@ -97,7 +97,7 @@ class Composer:
 
     def gate_axes(self, cells: Sequence[Cell]) -> tuple[str, ...]:
         """The axis of each column of gates for a batch: every axis once, and all of them again for second features."""
-        last = max(max(self._columns(cell).values()) for cell in cells)
+        last = max(max(self._columns(cell).values(), default=0) for cell in cells)
         return self.featurizer.axes * (last // len(self.featurizer.axes) + 1)
 
     def gated(self, cells: Sequence[Cell]) -> np.ndarray:
@@ -218,6 +218,6 @@ class FeatureDropout:
             lost = np.flatnonzero(~(kept & gated).any(axis=1))
             chosen = (draws[lost, n] * features[lost, 0]).astype(int)
             kept[lost, np.argsort(~gated[lost], axis=1, kind="stable")[np.arange(len(lost)), chosen]] = True
-            chance = chance + p**features / features
+            chance = chance + p**features / np.maximum(features, 1)
         scale = np.where(may_drop, 1 / chance, 1.0) if self.rescale else 1.0
         return torch.from_numpy((kept * scale).astype(np.float32))

@@ -51,7 +51,7 @@ def evaluate(
         **{key: record[key] for key in ("name", "parameters", "steps", "best_step", "seconds")},
         "split": split,
         "benchmark": scored_on.name,
-        "cells": cell_rows(experiment.module.test_scores, experiment.datamodule.mixture),
+        "cells": cell_rows(experiment.module.test_scores, experiment.datamodule.mixture, scored_on.tasks),
         "unscored_cells": list(map(str, data.unscored_cells)),
         "truncated_examples": data.tokenised.truncated,
     }

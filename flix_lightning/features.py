@@ -40,7 +40,7 @@ class Feature:
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One (task, language) pair, with any further attributes as (axis, value) pairs.
+    """Examples of one (task, language) pair that share any further attributes, (axis, value) pairs.
 
     A value may join several, as in the composite task `qa+translation`: the cell then has a feature for each.
     """
@@ -59,22 +59,28 @@ class Cell:
                 raise FlixError(f"cell {self}: {axis} {value!r} joins by {JOIN!r}; no part is empty or twice.")
 
     def __str__(self) -> str:
-        return f"{self.task}/{self.language}"
+        return "/".join([self.task, self.language, *(f"{axis}={value}" for axis, value in self.attributes)])
 
     def features(self) -> Mapping[str, str]:
         """Every axis of the cell with its value."""
-        own = {"task": self.task, "language": self.language, SHARED: "all", DATASET: str(self)}
+        pair = f"{self.task}/{self.language}"
+        own = {"task": self.task, "language": self.language, SHARED: "all", DATASET: pair}
         return {**own, **dict(self.attributes)}
 
     def values(self, axis: str) -> tuple[str, ...]:
-        """The values that the cell has on one of its axes, in the order written; a dataset is always one."""
-        value = self.features()[axis]
+        """The values that the cell has on an axis, none or one or several joined; a dataset is always one."""
+        value = self.features().get(axis)
+        if value is None:
+            return ()
         return (value,) if axis == DATASET else tuple(value.split(JOIN))
 
 
 @dataclass(frozen=True)
 class Featurizer:
-    """Cell -> its active features, in the order of `axes`; usually one an axis, more where a cell joins values."""
+    """Cell -> its active features, in the order of `axes`; usually one an axis.
+
+    A cell that joins values has more, one that has no value on an axis none.
+    """
 
     axes: tuple[str, ...]
 
@@ -83,15 +89,7 @@ class Featurizer:
             raise FlixError(f"adapter.axes: at least one axis, none twice; got {list(self.axes)}.")
 
     def __call__(self, cell: Cell) -> tuple[Feature, ...]:
-        """The features of `cell`.
-
-        Raises:
-            FlixError: an axis that the cell has no value for.
-        """
-        known = cell.features()
-        for axis in self.axes:
-            if axis not in known:
-                raise unknown(f"feature axis of cell {cell}", axis, known)
+        """The features of `cell`."""
         return tuple(Feature(axis, value) for axis in self.axes for value in cell.values(axis))
 
 
@@ -106,8 +104,18 @@ class FeatureSpace(Sequence[Feature]):
 
     @staticmethod
     def of(cells: Iterable[Cell], featurizer: Featurizer) -> "FeatureSpace":
-        """The features that `cells` activate."""
-        return FeatureSpace(feature for cell in cells for feature in featurizer(cell))
+        """The features that `cells` activate.
+
+        Raises:
+            FlixError: an axis that none of the cells has a value on.
+        """
+        cells = list(cells)
+        known = {axis for cell in cells for axis in cell.features()}
+        for axis in featurizer.axes:
+            if axis not in known:
+                raise unknown("feature axis", axis, known)
+        features = (feature for cell in cells for feature in featurizer(cell))
+        return FeatureSpace(sorted(features, key=lambda feature: featurizer.axes.index(feature.axis)))
 
     def __len__(self) -> int:
         return len(self._features)

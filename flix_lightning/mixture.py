@@ -1,17 +1,18 @@
 """The mixture: which cells train, which are scored zero-shot, and how often each is drawn."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
 
 import numpy as np
 
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell
 
-Group = Literal["seen", "unseen combination", "unseen language", "unseen task"]
-GROUPS: tuple[Group, ...] = ("seen", "unseen combination", "unseen language", "unseen task")
+GROUPS = ("seen", "unseen combination", "unseen language", "unseen task")  # and `unseen <axis>` for further axes
 ALL = "all"
+
+Names = str | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -24,62 +25,108 @@ class Mixture:
     @staticmethod
     def select(
         cells: Sequence[Cell],
-        tasks: str | Sequence[str] = ALL,
-        languages: str | Sequence[str] = ALL,
+        tasks: Names = ALL,
+        languages: Names | Mapping[str, Sequence[str]] = ALL,
         train: Mapping[str, Sequence[str]] | None = None,
+        where: Mapping[str, Names] | None = None,
+        held_out: Sequence[Mapping[str, Names]] = (),
         trainable: Collection[Cell] | None = None,
     ) -> "Mixture":
         """A mixture as a rule over a benchmark's cells.
 
         Args:
             cells: the benchmark's cells.
-            tasks, languages: what the study is about; `all`, or names.
+            tasks, languages: what the study is about; `all`, or names; for languages also task -> names, for the tasks
+                where these are not all.
             train: task -> the languages it trains in, where these are not all; the task's other cells are zero-shot.
+            where: axis -> the values that the study is about, for any axis of the cells.
+            held_out: each an axis -> value(s), all of which a cell must have to be zero-shot.
             trainable: the cells that have training rows, all of them when not given; the others are zero-shot.
 
         Raises:
             FlixError: a name that the benchmark has not, or nothing left to train.
         """
-        all_tasks, all_languages = {c.task for c in cells}, {c.language for c in cells}
-        tasks = _chosen("mixture.tasks", tasks, all_tasks)
-        languages = _chosen("mixture.languages", languages, all_languages)
-        chosen = [c for c in cells if c.task in tasks and c.language in languages]
-        only = dict(train or {})
-        for task, names in only.items():
-            if task not in all_tasks:
-                raise unknown("mixture.train: task", task, all_tasks)
-            for name in names:
-                if Cell(task, name) not in {Cell(c.task, c.language) for c in cells}:
-                    raise unknown(
-                        f"mixture.train.{task}: language", name, {c.language for c in cells if c.task == task}
-                    )
-        trained = tuple(c for c in chosen if c.language in only.get(c.task, languages))
-        if trainable is not None:
-            for cell in trained:
-                if cell.task in only and cell not in trainable:
-                    raise FlixError(f"mixture.train.{cell.task}: {cell.language} has no training rows.")
-            trained = tuple(c for c in trained if c in trainable)
-        if not trained:
+        tasks = _chosen("mixture.tasks", tasks, {c.task for c in cells})
+        by_task = languages if isinstance(languages, Mapping) else {}
+        languages = _chosen("mixture.languages", ALL if by_task else languages, {c.language for c in cells})
+        studied, trained = ({c.task: languages for c in cells} for _ in range(2))
+        studied.update(_by_task("mixture.languages", by_task, cells))
+        trained.update(_by_task("mixture.train", train or {}, cells))
+        where = _values("mixture.where", where or {}, cells)
+        held_out = [_values(f"mixture.held_out.{i}", rule, cells) for i, rule in enumerate(held_out)]
+
+        chosen = [c for c in cells if c.task in tasks and c.language in studied[c.task] and _matches(c, where)]
+        kept = [c for c in chosen if c.language in trained[c.task] and not any(_matches(c, rule) for rule in held_out)]
+        able = set(cells if trainable is None else trainable)
+        for cell in kept:
+            if cell.task in (train or {}) and cell not in able:
+                raise FlixError(f"mixture.train.{cell.task}: {cell.language} has no training rows.")
+        kept = [c for c in kept if c in able]
+        if not kept:
             raise FlixError("mixture: no cell of the benchmark is left to train on; widen mixture.tasks or .languages.")
-        return Mixture(trained, tuple(c for c in chosen if c not in set(trained)))
+        return Mixture(tuple(kept), tuple(c for c in chosen if c not in set(kept)))
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         return self.train + self.zero_shot
 
-    def group(self, cell: Cell) -> Group:
-        """How `cell` stands to training: only an unseen combination has all of its features trained."""
-        if cell in self.train:
+    def group(self, cell: Cell) -> str:
+        """How `cell` stands to training: only an unseen combination has all of its features trained.
+
+        Where several are untrained, the group is named after the language, else the task, else the first further axis.
+        """
+        if cell in self._trained[0]:
             return "seen"
-        if not self._trained("language", cell):
-            return "unseen language"
-        return "unseen combination" if self._trained("task", cell) else "unseen task"
+        for axis in ("language", "task", *dict(cell.attributes)):
+            if not set(cell.values(axis)) <= self._trained[1].get(axis, set()):
+                return f"unseen {axis}"
+        return "unseen combination"
 
-    def _trained(self, axis: str, cell: Cell) -> bool:
-        return set(cell.values(axis)) <= {value for trained in self.train for value in trained.values(axis)}
+    @cached_property
+    def _trained(self) -> tuple[frozenset[Cell], dict[str, set[str]]]:
+        """The cells that train, and axis -> the values that they have on it."""
+        values: dict[str, set[str]] = {}
+        for cell in self.train:
+            for axis in cell.features():
+                values.setdefault(axis, set()).update(cell.values(axis))
+        return frozenset(self.train), values
 
 
-def _chosen(place: str, names: str | Sequence[str], allowed: set[str]) -> set[str]:
+def in_order(groups: Iterable[str]) -> list[str]:
+    """Each of the groups once, as tables have them: seen, unseen combination, unseen language, unseen task, others."""
+    return sorted(set(groups), key=lambda group: (GROUPS.index(group) if group in GROUPS else len(GROUPS), group))
+
+
+def _by_task(place: str, rule: Mapping[str, Sequence[str]], cells: Sequence[Cell]) -> dict[str, set[str]]:
+    """Task -> languages, checked to be ones that the benchmark has together."""
+    tasks = {c.task for c in cells}
+    for task, names in rule.items():
+        if task not in tasks:
+            raise unknown(f"{place}: task", task, tasks)
+        have = {c.language for c in cells if c.task == task}
+        for name in names:
+            if name not in have:
+                raise unknown(f"{place}.{task}: language", name, have)
+    return {task: set(names) for task, names in rule.items()}
+
+
+def _values(place: str, rule: Mapping[str, Names], cells: Sequence[Cell]) -> dict[str, set[str]]:
+    """Axis -> values, checked to be ones that the benchmark's cells have."""
+    have: dict[str, set[str]] = {}
+    for cell in cells:
+        for axis in cell.features():
+            have.setdefault(axis, set()).update(cell.values(axis))
+    for axis in rule:
+        if axis not in have:
+            raise unknown(f"{place}: axis", axis, have)
+    return {axis: _chosen(f"{place}.{axis}", names, have[axis]) for axis, names in rule.items()}
+
+
+def _matches(cell: Cell, rule: Mapping[str, set[str]]) -> bool:
+    return all(not values.isdisjoint(cell.values(axis)) for axis, values in rule.items())
+
+
+def _chosen(place: str, names: Names, allowed: set[str]) -> set[str]:
     if names == ALL:
         return allowed
     names = [names] if isinstance(names, str) else list(names)

@@ -16,8 +16,9 @@ from flix_lightning.composition import Composer
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.injection import AdapterBank
-from flix_lightning.mixture import GROUPS, Mixture
+from flix_lightning.mixture import Mixture, in_order
 from flix_lightning.run_directory import write_whole
+from flix_lightning.tasks import Task
 
 VERSIONED = ("torch", "lightning", "transformers", "hydra-core", "babel", "numpy")
 
@@ -40,18 +41,29 @@ def mixing_shares(mixture: Mixture, probabilities: np.ndarray, drawn: np.ndarray
     }
 
 
-def cell_rows(scores: Mapping[Cell, float], mixture: Mixture) -> list[dict[str, Any]]:
-    """A row a cell: task, language, group, score."""
-    return [
-        {"task": cell.task, "language": cell.language, "group": mixture.group(cell), "score": round(score, 4)}
-        for cell, score in scores.items()
-    ]
+def cell_rows(scores: Mapping[Cell, float], mixture: Mixture, tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
+    """A row a cell: task, language, attributes if it has any, group, score.
+
+    Where a task names the languages of an official average, `scored` says whether the cell's is among them.
+    """
+    rows = []
+    for cell, score in scores.items():
+        row: dict[str, Any] = {"task": cell.task, "language": cell.language}
+        if cell.attributes:
+            row["attributes"] = dict(cell.attributes)
+        if (official := tasks[cell.task].scored) is not None:
+            row["scored"] = cell.language in official
+        rows.append({**row, "group": mixture.group(cell), "score": round(score, 4)})
+    return rows
 
 
 def columns(cells: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
-    """(task, group) -> the mean score of its cells, in the order seen, unseen combination, unseen language."""
-    keys = sorted({(row["task"], row["group"]) for row in cells}, key=lambda key: (GROUPS.index(key[1]), key[0]))
-    return {key: fmean(row["score"] for row in cells if (row["task"], row["group"]) == key) for key in keys}
+    """(task, group) -> the mean score of its cells, groups `in_order`."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in cells:
+        found.setdefault((row["task"], row["group"]), []).append(row["score"])
+    keys = [(task, g) for g in in_order(g for _, g in found) for task in sorted(t for t, own in found if own == g)]
+    return {key: fmean(found[key]) for key in keys}
 
 
 def environment() -> dict[str, str]:

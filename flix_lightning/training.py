@@ -126,7 +126,7 @@ def score_best(
         "best_validation_score": float(best.best_model_score),
         "validation_scores": [[step, round(score, 4)] for step, score in sorted(module.validation_scores.items())],
         "mixing": mixing_shares(data.mixture, data.probabilities, data.global_batches.drawn(trainer.max_steps)),
-        "cells": cell_rows(module.test_scores, data.mixture),
+        "cells": cell_rows(module.test_scores, data.mixture, module.tasks),
         "unscored_cells": list(map(str, data.unscored_cells)),
         "truncated_examples": data.tokenised.truncated,
         "peak_memory_mib": round(peak_memory_mib()),

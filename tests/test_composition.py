@@ -318,3 +318,27 @@ def test_a_rise_takes_at_least_one_step(schedule):
 def test_nothing_survives_to_be_rescaled_at_p_one():
     with pytest.raises(FlixError, match="rescale"):
         FeatureDropout(1.0, rescale=True)
+
+
+def test_a_cell_without_a_value_on_an_axis_has_no_ranks_and_no_gate_of_it():
+    cells = [Cell("ner", "sw"), Cell("qa", "am", (("domain", "law"),))]
+    featurizer = Featurizer(("task", "domain", "language"))
+    allocation = RankAllocation({"task": 2, "domain": 3, "language": 1})
+    composer = Composer(featurizer, FeatureSpace.of(cells, featurizer), allocation)
+    # task=ner 0-1, task=qa 2-3, domain=law 4-6, language=am 7, language=sw 8
+    gates = torch.tensor([[0.5, 7.0, 0.25], [1.0, 2.0, 3.0]])
+    index, weight = composer.compose(cells, gates)
+    assert index.tolist() == [[0, 1, 8, 0, 0, 0], [2, 3, 4, 5, 6, 7]]
+    assert weight.tolist() == [[0.5, 0.5, 0.25, 0, 0, 0], [1, 1, 2, 2, 2, 3]]
+    assert composer.gated(cells).tolist() == [[True, False, True], [True, True, True]]
+    assert composer.active_rank(cells) == 6
+
+
+def test_a_cell_without_any_feature_composes_to_the_bare_backbone():
+    cells = [Cell("qa", "am", (("domain", "law"),)), Cell("ner", "sw")]
+    featurizer = Featurizer(("domain",))
+    composer = Composer(featurizer, FeatureSpace.of(cells, featurizer), RankAllocation({"domain": 2}))
+    assert composer.compose(cells).weight.tolist() == [[1, 1], [0, 0]]
+    gated = composer.gated(cells[1:])
+    with np.errstate(all="raise"):
+        FeatureDropout(0.5, keep_one=True, rescale=True).gates(composer.gate_axes(cells[1:]), 1, 0, 0, gated)

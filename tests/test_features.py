@@ -64,16 +64,29 @@ def test_axes_are_at_least_one_and_none_twice(axes):
 
 def test_a_missing_axis_is_refused_with_the_nearest_one():
     with pytest.raises(FlixError) as caught:
-        Featurizer(("task", "langauge"))(Cell("ner", "sw"))
+        FeatureSpace.of([Cell("ner", "sw")], Featurizer(("task", "langauge")))
     message = str(caught.value)
-    assert "'langauge'" in message and "ner/sw" in message and "did you mean 'language'?" in message
+    assert "'langauge'" in message and "did you mean 'language'?" in message
     assert "dataset, language, shared, task" in message
 
 
 def test_an_error_without_a_near_match_is_still_two_sentences():
     with pytest.raises(FlixError) as caught:
-        Featurizer(("zzz",))(Cell("ner", "sw"))
+        FeatureSpace.of([Cell("ner", "sw")], Featurizer(("zzz",)))
     assert "'zzz'. Allowed: dataset" in str(caught.value)
+
+
+def test_a_cell_without_a_value_on_an_axis_has_no_feature_of_it():
+    cells = [Cell("ner", "sw"), Cell("qa", "sw", (("domain", "news"),))]
+    axes = Featurizer(("task", "domain", "language"))
+    assert written(axes(cells[0])) == ["task=ner", "language=sw"]
+    assert written(FeatureSpace.of(cells, axes)) == ["task=ner", "task=qa", "domain=news", "language=sw"]
+
+
+def test_a_cell_is_written_with_its_attributes_and_its_dataset_without():
+    cell = Cell("ner", "sw", (("domain", "news"), ("family", "bantu")))
+    assert str(cell) == "ner/sw/domain=news/family=bantu"
+    assert cell.features()[DATASET] == "ner/sw"
 
 
 def test_the_space_goes_axis_by_axis_and_sorts_the_values():

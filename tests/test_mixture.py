@@ -1,13 +1,14 @@
 """Tests of mixtures: sampling probabilities against values worked out by hand, the rules that choose cells, groups."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
-from flix_lightning.mixture import Mixture, sampling_probabilities
+from flix_lightning.mixture import Mixture, in_order, sampling_probabilities
 
 CELLS = [Cell(task, language) for task in ("ner", "parse", "qa") for language in ("am", "bn", "sw", "yo")]
 SIZES = [100, 400, 900]
@@ -130,3 +131,62 @@ def test_a_language_of_another_task_is_no_language_of_this_one():
 def test_a_mixture_that_trains_nothing_is_refused(arguments):
     with pytest.raises(FlixError, match="no cell .* left to train"):
         Mixture.select(CELLS, **arguments)
+
+
+def domains(*cells: str) -> list[Cell]:
+    """`qa/sw/news` -> the cell with that domain, `qa/sw` -> the cell without one."""
+    parts = [name.split("/") for name in cells]
+    return [Cell(task, language, tuple(("domain", d) for d in rest)) for task, language, *rest in parts]
+
+
+OTHER_AXES = domains("qa/sw/news", "qa/sw/law", "qa/am/news", "ner/sw/law", "ner/am/web", "parse/yo")
+
+
+def test_any_axis_chooses_the_study():
+    chosen = Mixture.select(OTHER_AXES, where={"domain": ["news", "web"]})
+    assert names(chosen.train) == {"qa/sw/domain=news", "qa/am/domain=news", "ner/am/domain=web"}
+    chosen = Mixture.select(OTHER_AXES, where={"domain": "law", "task": ["qa"]})
+    assert names(chosen.cells) == {"qa/sw/domain=law"}
+
+
+def test_a_rule_over_any_axes_holds_cells_out():
+    mixture = Mixture.select(OTHER_AXES, held_out=[{"task": "qa", "domain": "law"}, {"domain": ["web"]}])
+    assert names(mixture.zero_shot) == {"qa/sw/domain=law", "ner/am/domain=web"}
+    groups = {str(cell): mixture.group(cell) for cell in mixture.zero_shot}
+    assert groups == {"qa/sw/domain=law": "unseen combination", "ner/am/domain=web": "unseen domain"}
+
+
+def test_groups_stand_in_one_order():
+    groups = ["unseen script", "unseen task", "unseen domain", "seen", "unseen language", "seen", "unseen combination"]
+    assert in_order(groups) == [
+        "seen", "unseen combination", "unseen language", "unseen task", "unseen domain", "unseen script"
+    ]  # fmt: skip
+
+
+def test_languages_may_differ_from_task_to_task():
+    mixture = Mixture.select(CELLS, languages={"qa": ["sw"]}, train={"ner": ["am"]})
+    assert {c.language for c in mixture.cells if c.task == "qa"} == {"sw"}
+    assert names(c for c in mixture.zero_shot) == {"ner/bn", "ner/sw", "ner/yo"}
+    assert {c.language for c in mixture.train if c.task == "parse"} == {"am", "bn", "sw", "yo"}
+
+
+def test_cells_without_training_rows_are_zero_shot_and_cannot_be_asked_to_train():
+    able = [cell for cell in CELLS if str(cell) != "qa/sw"]
+    assert names(Mixture.select(CELLS, trainable=able).zero_shot) == {"qa/sw"}
+    with pytest.raises(FlixError, match="mixture.train.qa: sw has no training rows"):
+        Mixture.select(CELLS, train={"qa": ["sw"]}, trainable=able)
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        ({"where": {"domian": "news"}}, "mixture.where: axis 'domian'; did you mean 'domain'?"),
+        ({"where": {"domain": "newz"}}, "mixture.where.domain 'newz'; did you mean 'news'?"),
+        ({"held_out": [{"domain": "news"}, {"taks": "qa"}]}, "mixture.held_out.1: axis 'taks'; did you mean 'task'?"),
+        ({"languages": {"qaa": ["sw"]}}, "mixture.languages: task 'qaa'; did you mean 'qa'?"),
+        ({"languages": {"qa": ["yo"]}}, "mixture.languages.qa: language 'yo'"),
+    ],
+)
+def test_a_wrong_name_in_a_rule_over_axes_is_told(arguments, told):
+    with pytest.raises(FlixError, match=re.escape(told)):
+        Mixture.select(OTHER_AXES, **arguments)

@@ -1,33 +1,49 @@
 """What a person reads at the end: the table of scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from flix_lightning.mixture import GROUPS
+from flix_lightning.mixture import in_order
 from flix_lightning.results import columns
 
 
 def score_table(record: Mapping[str, Any]) -> Table:
-    """Task by (seen, unseen combination, unseen language): the mean over cells, with their number."""
+    """Task by (seen, unseen combination, unseen language): the mean over cells, with their number.
+
+    Below the tasks, the values of any further axes; beside them, the mean over the languages that an official average
+    is taken over, where the benchmark names them.
+    """
     rows = record["cells"]
     means = columns(rows)
-    groups = [group for group in GROUPS if any(key[1] == group for key in means)]
+    groups = in_order(row["group"] for row in rows)
+    official = [row for row in rows if row.get("scored")]
     table = Table(title=f"{record['name']}: {record['split']} scores", title_justify="left")
     table.add_column("task")
     for group in groups:
         table.add_column(group, justify="right")
-    for task in sorted({row["task"] for row in rows}):
-        cells = []
-        for group in groups:
-            count = sum(row["task"] == task and row["group"] == group for row in rows)
-            cells.append(f"{means[task, group]:.1f} ({count})" if count else "")
-        table.add_row(task, *cells)
+    if official:
+        table.add_column("scored languages", justify="right")
+    lines = [(task, [row for row in rows if row["task"] == task]) for task in sorted({row["task"] for row in rows})]
+    further = sorted({pair for row in rows for pair in row.get("attributes", {}).items()})
+    lines += [
+        (f"{axis}={value}", [row for row in rows if row.get("attributes", {}).get(axis) == value])
+        for axis, value in further
+    ]
+    for i, (name, own) in enumerate(lines):
+        parts = [[row for row in own if row["group"] == group] for group in groups]
+        parts += [[row for row in own if row.get("scored")]] if official else []
+        table.add_row(name, *map(mean_and_count, parts), end_section=i + 1 == len(lines) - len(further))
     table.add_section()
     table.add_row("mean of columns", f"{sum(means.values()) / len(means):.1f}", *[""] * (len(groups) - 1))
     return table
+
+
+def mean_and_count(rows: Sequence[Mapping[str, Any]]) -> str:
+    return f"{fmean(row['score'] for row in rows):.1f} ({len(rows)})" if rows else ""
 
 
 def print_report(record: Mapping[str, Any], run: object) -> None:
