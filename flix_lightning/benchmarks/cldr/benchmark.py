@@ -12,6 +12,21 @@ from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell
 
 
+def checked_rows(rows: Mapping[str, int]) -> dict[str, int]:
+    """Rows a cell of every split.
+
+    Raises:
+        FlixError: an unknown split, or one without rows.
+    """
+    for split in rows:
+        if split not in SPLITS:
+            raise unknown("benchmark.rows", split, SPLITS)
+    for split in SPLITS:
+        if not isinstance(rows.get(split), int) or rows[split] < 1:
+            raise FlixError(f"benchmark.rows.{split}: at least 1 row a cell; got {rows.get(split)!r}.")
+    return dict(rows)
+
+
 class Cldr:
     """Five tasks, 51 languages, 92 cells; rows are drawn from `seed`.
 
@@ -24,13 +39,7 @@ class Cldr:
     tasks = TASKS
 
     def __init__(self, rows: Mapping[str, int], seed: int = 0) -> None:
-        for split in rows:
-            if split not in SPLITS:
-                raise unknown("benchmark.rows", split, SPLITS)
-        for split in SPLITS:
-            if not isinstance(rows.get(split), int) or rows[split] < 1:
-                raise FlixError(f"benchmark.rows.{split}: at least 1 row a cell; got {rows.get(split)!r}.")
-        self.rows, self.seed = dict(rows), seed
+        self.rows, self.seed = checked_rows(rows), seed
         self.cells = tuple(Cell(task, language) for task, languages in CELLS.items() for language in languages)
         self.examples = cache(self._examples)
 

@@ -4,7 +4,7 @@ A row's content decides its split by a hash, in all languages and tasks alike, s
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import NamedTuple
 
@@ -62,7 +62,8 @@ def ner(rng: Random, source: Inventory) -> Draft:
         kinds = (Name, Name, Date, rng.choice(others)) if others else (Name, Name, Date)
         contents.append(_clear(rng, rng.choice(kinds), source))
     texts = [content.text(source) for content in contents]
-    entities = [f"{_label(content)}: {text}" for content, text in zip(contents, texts) if _label(content)]
+    labels = map(entity_label, contents)
+    entities = [f"{label}: {text}" for label, text in zip(labels, texts) if label]
     return Draft(tuple(contents), Row(source.listed(texts), " $$ ".join(entities)))
 
 
@@ -73,7 +74,8 @@ def _clear(rng: Random, kind: type, source: Inventory) -> Content:
     return content
 
 
-def _label(content: Content) -> str | None:
+def entity_label(content: Content) -> str | None:
+    """Its kind as an entity; None for what is none."""
     if isinstance(content, Date):
         return "DATE"
     return content.label if isinstance(content, Name) else None
@@ -126,13 +128,22 @@ def draw_rows(task: str, language: str, split: str, seed: int) -> Iterator[Row]:
         raise unknown("split", split, SPLITS)
     source = load_inventory(language)
     rng = Random(f"{seed}/{task}/{language}/{split}")
+    return distinct(lambda: TASKS[task](rng, source), split, f"{task}/{language}")
+
+
+def distinct(draw: Callable[[], Draft], split: str, cell: str) -> Iterator[Row]:
+    """The rows of `split` among endless drafts, each once.
+
+    Raises:
+        FlixError: `cell` has no row left.
+    """
     seen: set[str] = set()
     misses = 0
     while misses < MISSES:
-        draft = TASKS[task](rng, source)
+        drawn = draw()
         misses += 1
-        if split_of(draft.key) == split and draft.row.input not in seen:
-            seen.add(draft.row.input)
+        if split_of(drawn.key) == split and drawn.row.input not in seen:
+            seen.add(drawn.row.input)
             misses = 0
-            yield draft.row
-    raise FlixError(f"cell {task}/{language} has no more than {len(seen)} distinct {split} rows; ask for fewer.")
+            yield drawn.row
+    raise FlixError(f"cell {cell} has no more than {len(seen)} distinct {split} rows; ask for fewer.")

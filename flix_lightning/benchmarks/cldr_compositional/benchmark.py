@@ -1,0 +1,53 @@
+"""The compositional benchmark: questions and entity extraction, answered in another language or in a date style."""
+
+from collections.abc import Mapping
+from functools import cache
+from itertools import islice
+from random import Random
+
+from flix_lightning.benchmarks.benchmark import SPLITS, Example
+from flix_lightning.benchmarks.cldr.benchmark import checked_rows
+from flix_lightning.benchmarks.cldr.languages import language_name
+from flix_lightning.benchmarks.cldr.rows import distinct
+from flix_lightning.benchmarks.cldr_compositional.rows import draft
+from flix_lightning.benchmarks.cldr_compositional.tasks import COMPOSITE, TASKS
+from flix_lightning.errors import FlixError, unknown
+from flix_lightning.features import Cell
+
+
+class CldrCompositional:
+    """Nine single and fourteen composite tasks on English text; rows are drawn from `seed`.
+
+    Args:
+        rows: split -> rows a cell.
+        composite_train_rows: training rows of a composite task, which are meant to be few.
+        seed: another seed gives other rows; a content keeps its split whatever the seed.
+    """
+
+    name = "cldr_compositional"
+    tasks = TASKS
+
+    def __init__(self, rows: Mapping[str, int], composite_train_rows: int, seed: int = 0) -> None:
+        self.rows, self.seed = checked_rows(rows), seed
+        if composite_train_rows < 1:
+            raise FlixError(f"benchmark.composite_train_rows: at least 1; got {composite_train_rows!r}.")
+        self.composite_train_rows = composite_train_rows
+        self.cells = tuple(Cell(task, "en") for task in TASKS)
+        self.examples = cache(self._examples)
+
+    def _examples(self, cell: Cell, split: str) -> tuple[Example, ...]:
+        if cell not in self.cells:
+            raise unknown("cell of benchmark cldr_compositional", cell, self.cells)
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        few = split == "train" and cell.task in COMPOSITE
+        rng = Random(f"{self.seed}/{cell}/{split}")
+        rows = islice(
+            distinct(lambda: draft(cell.task, rng), split, str(cell)),
+            self.composite_train_rows if few else self.rows[split],
+        )
+        task = TASKS[cell.task]
+        return tuple(
+            Example(f"{cell}/{split}/{i}", task.render(language_name("en"), input=row.input), row.target)
+            for i, row in enumerate(rows)
+        )
