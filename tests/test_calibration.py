@@ -4,14 +4,21 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, StableLmConfig
 
-from flix_lightning.calibration import CALIBRATION, CalibratedBank, calibrate, calibrated_composer, projection_type, size
+from flix_lightning.calibration import (
+    CALIBRATION,
+    CalibratedBank,
+    calibrate,
+    calibrated_composer,
+    projection_type,
+    size,
+)
 from flix_lightning.composition import ActiveComposition, Composer
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell, FeatureSpace, Featurizer
 from flix_lightning.injection import banks_of, inject, merge
 from flix_lightning.ranks import RankAllocation
 from tests.reference import flix_linear
-from tests.toy import CELLS, FLIX, TOYS, fill, toy_batch, toy_composer
+from tests.toy import CELLS, TOYS, fill, toy_batch, toy_composer
 
 COMPOSITE = [Cell("ner+qa", "sw"), Cell("parse+qa", "sw")]
 KINDS = pytest.mark.parametrize("rank", [None, 4])
