@@ -43,10 +43,12 @@ def test_every_choice_of_a_group_builds(group):
         "mixture=multitask": ["mixture.language=sw"],
         "rank=shared": ["adapter=flix_shared"],
         "experiment=table4_rank": ["mixture.task=ner"],
+        "mixture=single_tasks": ["benchmark=cldr_compositional"],
+        "mixture=composite_tasks": ["benchmark=cldr_compositional"],
     }
     for choice in choices(group):
         config = composed(f"{group}={choice}", *needed.get(f"{group}={choice}", []))
-        build_experiment(config, small_benchmark(), untrained_backbone())
+        build_experiment(config, construct("benchmark", config["benchmark"]), untrained_backbone())
 
 
 def test_the_run_directory_follows_what_decides_the_run_only():
