@@ -171,6 +171,8 @@ class MixtureDataModule(LightningDataModule):
         if stage != "fit" or hasattr(self, "global_batches"):
             return
         sizes = [len(self.tokenised.encoded(cell, "train")) for cell in self.mixture.train]
+        for cell in self.validated_cells:
+            self.tokenised.encoded(cell, "validation")  # so that what is counted as cut does not depend on restarts
         self.probabilities = self.mixing.probabilities(sizes)
         self.global_batches = GlobalBatches(
             sizes, self.probabilities, self.batching.batch_size, self.seed, self.batching.bucket, self._length

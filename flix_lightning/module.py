@@ -111,8 +111,7 @@ class FlixModule(LightningModule):
         self.active_rows = whole.index[whole.weight != 0].unique()
         mine = batch.positions
         self.active.set(whole.rows(mine).to(self.device))
-        total, count = self.target_loss(batch.inputs)
-        self.log("train/loss", total.detach() / count, prog_bar=True, batch_size=len(mine))
+        total, _ = self.target_loss(batch.inputs)
         self.log("train/feature_dropout", self.dropout.probability(batch.step), batch_size=len(mine))
         shares = self.trainer.world_size * self.trainer.accumulate_grad_batches  # both are averaged over later
         return total * shares / batch.global_targets

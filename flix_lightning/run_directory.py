@@ -1,7 +1,8 @@
-"""Where a run lies: `runs/<experiment name>/<hash of its config>`, the same for the same command."""
+"""Where a run lies: `runs/<experiment name>/<hash of its config>`, the same for the same command; and writing there."""
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ INCIDENTAL = (
     "trainer.strategy",
     "trainer.progress",
     "trainer.checkpoint_every",
+    "trainer.keep_checkpoints",
     "trainer.gradient_checkpointing",
 )
 
@@ -42,11 +44,45 @@ def run_directory(config: Mapping[str, Any]) -> Path:
     return Path(config["runs_dir"]) / config["name"] / fingerprint(config)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+def make_directory(path: Path) -> None:
+    """Make a directory and its parents.
+
+    Raises:
+        FlixError: the file system refuses.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FlixError(f"cannot make the directory {str(path)!r}: {error.strerror}.") from error
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; it is on the disk, under its name, when this returns.
+
+    Raises:
+        FlixError: the file system refuses (full, read-only); what stood there before still stands.
+    """
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf8")
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        try:
+            partial.unlink(missing_ok=True)
+        except OSError:
+            pass  # a read-only file system keeps what it has
+        raise FlixError(
+            f"cannot write {str(path)!r}: {error.strerror}. What was saved before is whole; when there is room, the "
+            "same command continues."
+        ) from error
 
 
 def read_config(run: Path) -> dict[str, Any]:

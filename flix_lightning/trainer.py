@@ -7,8 +7,10 @@ from pathlib import Path
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
+from flix_lightning.checkpoints import WholeFiles
 from flix_lightning.errors import FlixError
 from flix_lightning.progress import progress
 
@@ -21,6 +23,7 @@ class TrainerSettings:
         accelerator, devices, num_nodes, strategy, precision: Lightning's.
         max_steps: the length of training.
         validate_every, checkpoint_every: in steps.
+        keep_checkpoints: how many are kept, in case the last is damaged.
         gradient_clip: the largest norm of the gradient; None clips nothing.
         gradient_checkpointing: recompute activations in the backward pass, for memory.
         progress: show it.
@@ -34,12 +37,13 @@ class TrainerSettings:
     max_steps: int
     validate_every: int
     checkpoint_every: int
+    keep_checkpoints: int
     gradient_clip: float | None
     gradient_checkpointing: bool
     progress: bool
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "validate_every", "checkpoint_every", "num_nodes"):
+        for name in ("max_steps", "validate_every", "checkpoint_every", "keep_checkpoints", "num_nodes"):
             if getattr(self, name) < 1:
                 raise FlixError(f"trainer.{name}: a whole number of at least 1; got {getattr(self, name)!r}.")
         if self.gradient_clip is not None and not self.gradient_clip > 0:
@@ -49,6 +53,8 @@ class TrainerSettings:
         """The trainer of one run; how it splits a step into micro-batches is set once its processes are known."""
         shown = progress(self.progress)
         strategy = DDPStrategy(forward_sync_buffers=False) if self.strategy == "ddp" else self.strategy
+        # Lightning's own requeueing saves elsewhere and outside of the schedule; see preemption.py
+        slurm = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
         return Trainer(
             accelerator=self.accelerator,
             devices=self.devices,
@@ -66,5 +72,6 @@ class TrainerSettings:
             enable_model_summary=False,
             default_root_dir=run,
             logger=logger or False,
+            plugins=[WholeFiles(), *slurm],
             callbacks=[*callbacks, *shown],
         )
