@@ -35,6 +35,9 @@ class CldrCompositional:
         self.cells = tuple(Cell(task, "en") for task in TASKS)
         self.examples = cache(self._examples)
 
+    def splits(self, cell: Cell) -> tuple[str, ...]:
+        return SPLITS
+
     def _examples(self, cell: Cell, split: str) -> tuple[Example, ...]:
         if cell not in self.cells:
             raise unknown("cell of benchmark cldr_compositional", cell, self.cells)
