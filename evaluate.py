@@ -20,10 +20,13 @@ def main(config: DictConfig) -> None:
 
     from flix_lightning.assembly import construct
     from flix_lightning.evaluation import evaluate
+    from flix_lightning.filling import fill
     from flix_lightning.quiet import quieten
     from flix_lightning.report.screen import print_report
+    from flix_lightning.unseen import UnseenLanguage
 
     quieten()
+    policy = fill("unseen_language", UnseenLanguage, plain["unseen_language"])
     trained_on = construct("benchmark", trained["benchmark"])
     scored_on = construct("benchmark", plain.get("benchmark")) or trained_on
     backbone = construct("model", trained["model"])
@@ -37,7 +40,7 @@ def main(config: DictConfig) -> None:
         default_root_dir=run,
     )
     chosen = {key: plain[key] for key in ("split", "tasks", "languages", "eval_batch_size")}
-    print_report(evaluate(run, trained_on, scored_on, backbone, trainer, **chosen), run)
+    print_report(evaluate(run, trained_on, scored_on, backbone, trainer, **chosen, unseen_language=policy), run)
 
 
 if __name__ == "__main__":

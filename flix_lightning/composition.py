@@ -6,7 +6,7 @@ its active features and a weight for each; the adapter banks need to know nothin
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple
@@ -19,6 +19,7 @@ from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell, Feature, FeatureSpace, Featurizer
 from flix_lightning.ranks import RankAllocation, total_rank
 
+StandIns = Mapping[Feature, Mapping[Feature, float]]  # unknown feature -> known ones in its place, with weights
 Schedule = Literal["constant", "linear", "cosine"]
 SCHEDULES = ("constant", "linear", "cosine")
 
@@ -71,16 +72,27 @@ class Composer:
     """Cells -> composition, for one feature space and rank allocation.
 
     Features outside the space are left out: an unseen combination uses both of its features, an unseen language its
-    task alone (the paper's zero-shot rule), a cell with no known feature the bare backbone.
+    task alone (the paper's zero-shot rule), a cell with no known feature the bare backbone. `stand_ins` names known
+    features of the same axis to use in an unknown one's place (see `unseen`).
     """
 
-    def __init__(self, featurizer: Featurizer, space: FeatureSpace, allocation: RankAllocation) -> None:
+    def __init__(
+        self, featurizer: Featurizer, space: FeatureSpace, allocation: RankAllocation, stand_ins: StandIns | None = None
+    ) -> None:
         allocation.check(space)
         self.featurizer, self.space, self.allocation = featurizer, space, allocation
+        self.stand_ins = dict(stand_ins or {})
+        for unknown_feature, known in self.stand_ins.items():
+            if unknown_feature in space or any(f not in space or f.axis != unknown_feature.axis for f in known):
+                raise ValueError(f"stand-ins of {unknown_feature}: {list(map(str, known))}, not known ones of its axis")
         ranks = [allocation[feature] for feature in space]
         self.starts = np.cumsum([0, *ranks]).tolist()
         self.total_rank = sum(ranks)
         self._columns, self._ranks = cache(self._find_columns), cache(self._find_ranks)
+
+    def with_stand_ins(self, stand_ins: StandIns) -> "Composer":
+        """The same ranks, with `stand_ins` for unknown features."""
+        return Composer(self.featurizer, self.space, self.allocation, stand_ins)
 
     def ranks_of(self, feature: Feature) -> range:
         """The places of a feature's ranks in the row of all ranks.
@@ -91,9 +103,15 @@ class Composer:
         start = self.starts[self.space.index(feature)]
         return range(start, start + self.allocation[feature])
 
+    def serving(self, cell: Cell) -> Iterator[tuple[Feature, Feature, float]]:
+        """(feature of `cell`, known feature that serves it, weight): itself with weight 1, or its stand-ins."""
+        for feature in self.featurizer(cell):
+            known = {feature: 1.0} if feature in self.space else self.stand_ins.get(feature, {})
+            yield from ((feature, serving, weight) for serving, weight in known.items())
+
     def active(self, cell: Cell) -> tuple[Feature, ...]:
-        """The known features of `cell`."""
-        return tuple(feature for feature in self.featurizer(cell) if feature in self.space)
+        """The known features that serve `cell`."""
+        return tuple(dict.fromkeys(serving for _, serving, _ in self.serving(cell)))
 
     def gate_axes(self, cells: Sequence[Cell]) -> tuple[str, ...]:
         """The axis of each column of gates for a batch: every axis once, and all of them again for second features."""
@@ -115,11 +133,15 @@ class Composer:
             before[feature.axis] += 1
         return columns
 
-    def _find_ranks(self, cell: Cell) -> tuple[list[int], list[int]]:
-        """For each active rank of `cell`: its place, and the column of its feature's gate."""
+    def _find_ranks(self, cell: Cell) -> tuple[list[int], list[int], list[float]]:
+        """For each active rank of `cell`: its place, the column of its feature's gate, and its weight."""
         columns = self._columns(cell)
-        pairs = [(rank, columns[feature]) for feature in self.active(cell) for rank in self.ranks_of(feature)]
-        return [rank for rank, _ in pairs], [column for _, column in pairs]
+        slots = [
+            (rank, columns[feature], weight)
+            for feature, serving, weight in self.serving(cell)
+            for rank in self.ranks_of(serving)
+        ]
+        return tuple(map(list, zip(*slots))) if slots else ([], [], [])
 
     def compose(self, cells: Sequence[Cell], gates: Tensor | None = None) -> Composition:
         """The composition of a batch.
@@ -134,12 +156,11 @@ class Composer:
         if gates is not None and gates.shape != (len(cells), len(self.gate_axes(cells))):
             raise ValueError(f"{len(cells)} cells, axes {self.gate_axes(cells)}: gates of {tuple(gates.shape)}")
         found = [self._ranks(cell) for cell in cells]
-        width = max(1, max(len(index) for index, _ in found))
-        index = torch.tensor([ranks + [0] * (width - len(ranks)) for ranks, _ in found])
-        column = torch.tensor([columns + [0] * (width - len(columns)) for _, columns in found])
-        real = torch.arange(width) < torch.tensor([len(ranks) for ranks, _ in found])[:, None]
-        weight = real.float() if gates is None else real * gates.gather(1, column)
-        return Composition(index, weight)
+        width = max(1, max(len(ranks) for ranks, _, _ in found))
+        index, column, weight = (
+            torch.tensor([row + [0] * (width - len(row)) for row in rows]) for rows in zip(*found, strict=True)
+        )
+        return Composition(index, weight.float() if gates is None else weight * gates.gather(1, column))
 
     def active_rank(self, cells: Sequence[Cell]) -> int:
         """The largest active rank over `cells`: what an example pays for."""

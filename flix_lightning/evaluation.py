@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from safetensors.torch import load_file
 from flix_lightning.assembly import build_experiment
 from flix_lightning.benchmarks.benchmark import SPLITS, Benchmark
 from flix_lightning.errors import unknown
+from flix_lightning.few_shot import stand_ins
 from flix_lightning.injection import load_adapter_state
 from flix_lightning.mixture import ALL, Mixture
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.results import cell_rows, read_record
 from flix_lightning.run_directory import write_whole
 from flix_lightning.training import ADAPTER
+from flix_lightning.unseen import TASK_ONLY, UnseenLanguage
 
 
 def evaluate(
@@ -29,8 +32,11 @@ def evaluate(
     tasks: str | Sequence[str] = ALL,
     languages: str | Sequence[str] = ALL,
     eval_batch_size: int = 128,
+    unseen_language: UnseenLanguage = TASK_ONLY,
 ) -> dict[str, Any]:
     """Score the run's adapters, by default on every cell of `scored_on`, and write the scores beside its record.
+
+    `unseen_language` says what serves languages that were not trained; the scores of each policy have a file.
 
     Raises:
         FlixError: the run is unfinished, or a split, task or language is unknown.
@@ -44,16 +50,23 @@ def evaluate(
     load_adapter_state(experiment.module.backbone, load_file(run / ADAPTER))
     cells = Mixture.select(scored_on.cells, tasks, languages).cells
     data = experiment.datamodule.scoring_on(scored_on)
+    module = experiment.module
+    served = stand_ins(unseen_language, module, data, cells, trainer)
+    module.composer = module.composer.with_stand_ins(served)
     data.score(cells, split)
-    experiment.module.tasks = scored_on.tasks
-    trainer.test(experiment.module, datamodule=data, verbose=False)
+    module.tasks = scored_on.tasks
+    trainer.test(module, datamodule=data, verbose=False)
     scores = {
-        **{key: record[key] for key in ("name", "parameters", "steps", "best_step", "seconds")},
+        **{key: record[key] for key in ("name", "config", "parameters", "steps", "best_step", "seconds")},
         "split": split,
         "benchmark": scored_on.name,
-        "cells": cell_rows(experiment.module.test_scores, experiment.datamodule.mixture, scored_on.tasks),
+        "unseen_language": asdict(unseen_language),
+        "stand_ins": {str(f): {str(k): round(w, 4) for k, w in known.items()} for f, known in served.items()},
+        "cells": cell_rows(module.test_scores, experiment.datamodule.mixture, scored_on.tasks),
         "unscored_cells": list(map(str, data.unscored_cells)),
         "truncated_examples": data.tokenised.truncated,
     }
-    write_whole(run / f"scores-{scored_on.name}-{split}.json", json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
+    policy = "" if unseen_language == TASK_ONLY else f"-{unseen_language.stand_in}"
+    path = run / f"scores-{scored_on.name}-{split}{policy}.json"
+    write_whole(path, json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
     return scores
