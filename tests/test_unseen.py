@@ -1,6 +1,8 @@
 """Policies for unseen languages: families and scripts, stand-ins by hand, weights that find a planted language."""
 
+import json
 import unicodedata
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,14 +15,18 @@ from flix_lightning.benchmarks.cldr.languages import CELLS as CLDR_CELLS
 from flix_lightning.benchmarks.cldr.languages import PRETRAINING
 from flix_lightning.encoding import Encoded
 from flix_lightning.errors import FlixError
+from flix_lightning.evaluation import evaluate
 from flix_lightning.features import Cell, Feature, FeatureSpace
 from flix_lightning.few_shot import stand_ins, weighted
+from flix_lightning.filling import fill
 from flix_lightning.injection import banks_of
 from flix_lightning.languages import FAMILIES, family, script
+from flix_lightning.training import train
 from flix_lightning.unseen import STAND_INS, UnseenLanguage
-from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
+from tests import toy
+from tests.configs import ROOT, SMALL, composed, small_benchmark, untrained_backbone
 from tests.reference import flix_linear, rank_rows
-from tests.toy import CELLS, FLIX, RANKS, fill, toy_batch, toy_composer, toy_flix
+from tests.toy import CELLS, FLIX, RANKS, toy_batch, toy_composer, toy_flix
 
 LANGUAGES = sorted({language for languages in CLDR_CELLS.values() for language in languages} | set(PRETRAINING))
 SCRIPT_NAMES = {
@@ -150,7 +156,7 @@ def test_few_shot_weights_find_the_language_whose_answers_they_are_shown():
     """Two unseen languages answer as `sw` and as `yo` do; each one's weights find its twin."""
     config = composed(*SMALL)
     module = build_experiment(config, small_benchmark(), untrained_backbone()).module
-    fill(module.banks, size=0.5)
+    toy.fill(module.banks, size=0.5)
     twins = {"gu": "sw", "kn": "yo"}
     module.eval()
     rows = {language: answered_as(module, twin) for language, twin in twins.items()}
@@ -191,6 +197,22 @@ def test_a_method_without_a_language_axis_is_left_as_it_is(stand_in):
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     cells = [Cell("qa_cross_lang", "gu")]
     assert stand_ins(policy, experiment.module, experiment.datamodule, cells, trainer) == {}
+
+
+@pytest.mark.parametrize("choice", sorted(path.stem for path in (ROOT / "conf" / "unseen_language").glob("*.yaml")))
+def test_every_policy_is_a_choice_of_evaluation(choice):
+    section = composed("run=x", f"unseen_language={choice}", config="evaluate")["unseen_language"]
+    assert fill("unseen_language", UnseenLanguage, section).stand_in == choice
+
+
+def test_the_scores_of_a_policy_have_a_file_of_their_own():
+    benchmark = small_benchmark()
+    train(composed(*SMALL, "trainer.max_steps=2"), Path("run"), benchmark, untrained_backbone(), None)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    chosen = {"tasks": ["qa_cross_lang"], "languages": ["bn", "gu"], "unseen_language": UnseenLanguage("family")}
+    scores = evaluate(Path("run"), benchmark, benchmark, untrained_backbone(), trainer, **chosen)
+    assert scores["stand_ins"] == {"language=gu": {"language=bn": 1.0}}
+    assert json.loads(Path("run/scores-cldr-test-family.json").read_text()) == scores
 
 
 def test_known_cells_are_served_as_before():
