@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from flix_lightning.batches import EvalBatch, TrainBatch
 from flix_lightning.benchmarks.benchmark import Benchmark, Example
-from flix_lightning.encoding import Encoded, encode, generation_batch, training_batch
+from flix_lightning.encoding import Encoded, cut, encode, generation_batch, prompt_tail, training_batch
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.mixture import Mixture, sampling_probabilities
@@ -93,18 +93,9 @@ class TokenisedCells:
         rows = encode(
             self.tokenizer, [e.prompt for e in examples], [e.target for e in examples], self.is_encoder_decoder
         )
-        longest = self.benchmark.tasks[cell.task].max_target_tokens
-        return [self._cut(row, longest) for row in rows]
-
-    def _cut(self, row: Encoded, longest_target: int) -> Encoded:
-        """Shorten what is too long, keeping the last token, which ends a prompt or target."""
-        short = Encoded(
-            *(
-                ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
-                for ids, limit in zip(row, (self.max_prompt_tokens, longest_target))
-            )
-        )
-        self.truncated += short != row
+        longest, tail = self.benchmark.tasks[cell.task].max_target_tokens, prompt_tail(self.tokenizer)
+        short = [cut(row, self.max_prompt_tokens, longest, tail) for row in rows]
+        self.truncated += sum(cut_row != row for cut_row, row in zip(short, rows))
         return short
 
 

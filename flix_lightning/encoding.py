@@ -21,15 +21,57 @@ class Encoded(NamedTuple):
 def encode(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], targets: Sequence[str], is_encoder_decoder: bool
 ) -> list[Encoded]:
-    """Tokenise pairs. A decoder-only prompt keeps the tokenizer's begin token and ends in `PROMPT_END`."""
+    """Tokenise pairs.
+
+    A tokenizer with a chat template has each prompt in it, as a user's turn. Else a decoder-only prompt keeps the
+    tokenizer's begin token and ends in `PROMPT_END`, and an encoder's is as the tokenizer makes it.
+    """
     eos = tokenizer.eos_token_id
-    if is_encoder_decoder:
+    if tokenizer.chat_template:
+        sources = tokenizer([_chat(tokenizer, prompt) for prompt in prompts], add_special_tokens=False).input_ids
+    elif is_encoder_decoder:
         sources = tokenizer(list(prompts)).input_ids
     else:
         sources = tokenizer([prompt + PROMPT_END for prompt in prompts]).input_ids
         sources = [ids[:-1] if ids and ids[-1] == eos else ids for ids in sources]
     bodies = tokenizer(list(targets), add_special_tokens=False).input_ids
     return [Encoded(source, [*body, eos]) for source, body in zip(sources, bodies, strict=True)]
+
+
+def cut(row: Encoded, max_prompt: int, max_target: int, tail: int = 1) -> Encoded:
+    """Shorten what is too long before its end: the last `tail` tokens of a prompt and the last of a target stay."""
+    prompt, target = row
+    if len(prompt) > max_prompt:
+        tail = min(tail, max_prompt)
+        prompt = [*prompt[: max_prompt - tail], *prompt[len(prompt) - tail :]]
+    if len(target) > max_target:
+        target = [*target[: max_target - 1], target[-1]]
+    return Encoded(prompt, target)
+
+
+MARK = "0123456789"  # stands for a prompt or an answer while a chat template is looked at
+
+
+def _chat(tokenizer: PreTrainedTokenizerBase, prompt: str, *answer: str) -> str:
+    """A user's turn, up to where the answer begins; or the whole exchange when the answer is given."""
+    turns = [{"role": "user", "content": prompt}, *({"role": "assistant", "content": text} for text in answer)]
+    options = {"add_generation_prompt": not answer, "enable_thinking": False}  # templates ignore what they do not know
+    return tokenizer.apply_chat_template(turns, tokenize=False, **options)
+
+
+def prompt_tail(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The number of tokens that end every prompt, whatever it says."""
+    if not tokenizer.chat_template:
+        return 1
+    tail = _chat(tokenizer, MARK).rpartition(MARK)[2]
+    return max(1, len(tokenizer(tail, add_special_tokens=False).input_ids))
+
+
+def answer_end(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The special token that a chat template puts after an answer; the end of text where it puts none."""
+    end = _chat(tokenizer, "?", MARK).rpartition(MARK)[2].strip()
+    ids = tokenizer(end, add_special_tokens=False).input_ids
+    return ids[0] if ids and ids[0] in tokenizer.all_special_ids else tokenizer.eos_token_id
 
 
 # Widths are rounded up to this: few shapes keep compiled kernels and the CPU's bf16 primitives in their caches.

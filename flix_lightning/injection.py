@@ -102,7 +102,13 @@ def load_adapter_state(backbone: nn.Module, state: dict[str, Tensor]) -> None:
 
 @torch.no_grad()
 def merge(backbone: nn.Module, index: Tensor, weight: Tensor) -> None:
-    """Replace every bank in place by the plain linear of one composition: (active rank,) places and weights."""
+    """Replace every bank in place by the plain linear of one composition: (active rank,) places and weights.
+
+    Raises:
+        FlixError: the frozen weights are quantized.
+    """
     for name, bank in banks_of(backbone).items():
+        if not bank.weight.is_floating_point():
+            raise FlixError(f"{name}: quantized weights cannot be merged into; load with model.quantization=null.")
         parent, _, child = name.rpartition(".")
         setattr(backbone.get_submodule(parent), child, bank.merged(index, weight))

@@ -1,34 +1,120 @@
 """Any transformers backbone, encoder-decoder or decoder-only, by name or local path."""
 
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+import os
+from pathlib import Path
 
+import torch
+from huggingface_hub import constants
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import is_bitsandbytes_available
+
+from flix_lightning.encoding import answer_end
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.models.backbone import Backbone
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+QUANTIZATIONS = ("4bit", "8bit")
 
 
-def load_pretrained(name: str, dtype: str = "float32", attention: str | None = None) -> Backbone:
+def load_pretrained(
+    name: str,
+    dtype: str = "float32",
+    attention: str | None = None,
+    quantization: str | None = None,
+    chat_template: bool = False,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> Backbone:
     """A pretrained model and its tokenizer.
 
     Args:
         name: on the model hub, or a local folder.
-        dtype: of the frozen weights.
+        dtype: of the frozen weights; of the products where these are quantized.
         attention: transformers' `attn_implementation`; its own choice when not given.
+        quantization: `4bit` (NF4, double quantization) or `8bit`, by bitsandbytes on a GPU.
+        chat_template: put each prompt into the tokenizer's chat template, as a user's turn.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: run the Python code that comes with the model.
 
     Raises:
-        FlixError: the model cannot be found or read, or the dtype is unknown.
+        FlixError: the model cannot be found or read, or a setting is unknown or not possible here.
     """
     if dtype not in DTYPES:
         raise unknown("model.dtype", dtype, DTYPES)
+    quantized = None if quantization is None else _quantized(quantization, DTYPES[dtype])
+    name = str(Path(name).expanduser()) if name.startswith("~") else name
+    source = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, **source)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        model = kind.from_pretrained(name, dtype=DTYPES[dtype], attn_implementation=attention)
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise FlixError(f"model.name {name!r} cannot be loaded: {error}") from error
+        model = kind.from_pretrained(
+            name,
+            dtype=DTYPES[dtype],
+            attn_implementation=attention,
+            quantization_config=quantized,
+            device_map={"": int(os.environ.get("LOCAL_RANK", "0"))} if quantized else None,
+            **source,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(name, **source)
+    except (OSError, ValueError, ImportError) as error:
+        raise FlixError(f"model.name {name!r} cannot be loaded: {_remedy(name, error)}") from error
+    return Backbone(model, _ready(tokenizer, name, chat_template))
+
+
+def _ready(tokenizer: PreTrainedTokenizerBase, name: str, chat_template: bool) -> PreTrainedTokenizerBase:
+    """Give the tokenizer a padding token, and the end of text that stands after an answer.
+
+    It keeps its chat template only where that is asked for: `encode` follows the tokenizer.
+    """
+    if tokenizer.eos_token_id is None:
+        raise FlixError(f"model.name {name!r}: its tokenizer has no end-of-text token; add eos_token to its config.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return Backbone(model, tokenizer)
+    if not chat_template:
+        tokenizer.chat_template = None
+    elif not tokenizer.chat_template:
+        raise FlixError(f"model.chat_template: the tokenizer of {name!r} has none; set model.chat_template=false.")
+    else:
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(answer_end(tokenizer))
+    return tokenizer
+
+
+def _quantized(quantization: str, dtype: torch.dtype) -> BitsAndBytesConfig:
+    if quantization not in QUANTIZATIONS:
+        raise unknown("model.quantization", quantization, QUANTIZATIONS)
+    if not torch.cuda.is_available():
+        raise FlixError(f"model.quantization={quantization} needs an NVIDIA GPU; none is here. Use null, or bfloat16.")
+    if not is_bitsandbytes_available():
+        raise FlixError(f"model.quantization={quantization} needs bitsandbytes: pip install 'flix-lightning[quantized]'.")
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def _remedy(name: str, error: Exception) -> str:
+    """What a user can do about a model that does not load; the library's own words where nothing better is known."""
+    told, cause = str(error), error.__cause__
+    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
+        return "there is no such folder."
+    if isinstance(cause, GatedRepoError):
+        return f"accept its licence at https://huggingface.co/{name}, then log in with `hf auth login`."
+    if isinstance(cause, RepositoryNotFoundError):
+        return "the hub has no model of that name, or it is private; see https://huggingface.co/models."
+    if isinstance(cause, LocalEntryNotFoundError):
+        return (
+            f"it is not in {constants.HF_HUB_CACHE}, and the hub cannot be reached. With a connection, "
+            f"`hf download {name}` puts it there (HF_HUB_OFFLINE must be unset); or give a local folder as model.name."
+        )
+    if "trust_remote_code" in told:
+        return "it runs Python code of its own; if you trust its authors, set model.trust_remote_code=true."
+    return told
