@@ -93,7 +93,9 @@ def _quantized(quantization: str, dtype: torch.dtype) -> BitsAndBytesConfig:
     if not torch.cuda.is_available():
         raise FlixError(f"model.quantization={quantization} needs an NVIDIA GPU; none is here. Use null, or bfloat16.")
     if not is_bitsandbytes_available():
-        raise FlixError(f"model.quantization={quantization} needs bitsandbytes: pip install 'flix-lightning[quantized]'.")
+        raise FlixError(
+            f"model.quantization={quantization} needs bitsandbytes: pip install 'flix-lightning[quantized]'."
+        )
     if quantization == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
