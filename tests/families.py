@@ -87,7 +87,7 @@ def tiny_config(family: str) -> PretrainedConfig:
     """Two layers, 16 wide."""
     tokenizer = tiny_pretrained_tokenizer(family)
     ids = {
-        "vocab_size": 384, "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
+        "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": tokenizer.bos_token_id,
     }  # fmt: skip
     decoder = {
