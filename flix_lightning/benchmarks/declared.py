@@ -25,7 +25,8 @@ class Declaration:
 
     Args:
         prompt, target, metric, max_target_tokens, scored: see `Task`.
-        files: the form of its files' names; other names than `language` in it are fields and may be axes.
+        files: the form of its files' names; names in it beside `language` are fields too, codes of languages in words,
+            and may be axes.
         folder: where its splits lie; `<root>/<task>` when not given.
         languages: the ones it is about; all that are found when not given.
         id: a field that no two rows of a file share.
@@ -123,18 +124,19 @@ class DeclaredBenchmark:
 
     def _examples(self, cell: Cell, part: Part, split: str) -> Iterator[Example]:
         task, declaration = self.tasks[cell.task], self.declarations[cell.task]
-        language, seen = in_words(cell.language, self.names), {}
+        words = {name: in_words(code, self.names) for name, code in part.captured.items()}
+        seen: dict[str, int] = {}
         for own, row in self._rows(cell.task, part, split):
             if own != cell:
                 continue
             try:
-                fields = {**row.fields, **part.captured, "language": language}
+                fields = {**row.fields, **words}
                 prompt, target = task.render(**fields), task.answer(**fields)
                 _check_text(prompt, target)
                 if declaration.spans and "spans" in row.fields:
                     check_spans(row.fields[declaration.spans], row.fields["spans"], target)
-                if declaration.id and (first := seen.setdefault(row.fields.get(declaration.id), row.line)) != row.line:
-                    raise FlixError(f"{declaration.id} {row.fields[declaration.id]!r} is that of line {first} too.")
+                if declaration.id:
+                    _check_id(declaration.id, row, seen)
             except FlixError as error:
                 self.left_out.add(part.file(split), row.line, error)
             else:
@@ -183,6 +185,14 @@ class DeclaredBenchmark:
                 yield self._cell(task, part, row.fields), row
             except FlixError as error:
                 self.left_out.add(part.file(split), row.line, error)
+
+
+def _check_id(field: str, row: Row, seen: dict[str, int]) -> None:
+    """Add the row's id to those `seen`, id -> line."""
+    if field not in row.fields:
+        raise unknown("field id", field, row.fields)
+    if (first := seen.setdefault(str(row.fields[field]), row.line)) != row.line:
+        raise FlixError(f"{field} {row.fields[field]!r} is that of line {first} too.")
 
 
 def _check_text(*texts: str) -> None:

@@ -9,10 +9,14 @@ from flix_lightning.errors import FlixError
 def check_spans(text: str, spans: Sequence[Mapping[str, Any]], target: str) -> None:
     """Every span cuts out of `text` the entity that `target`, `PER: a $$ LOC: b`, names at its place.
 
+    A tab in the text may be a space in the target, as in the official conversion.
+
     Raises:
         FlixError: an offset outside the text or inside a character, or entities that are not the target's.
     """
     data, entities = text.encode("utf8"), []
+    if not isinstance(spans, list):
+        raise FlixError(f"spans is a list of {{start_byte, limit_byte, label}}; got {spans!r}.")
     for span in spans:
         try:
             start, limit, label = (span[key] for key in ("start_byte", "limit_byte", "label"))
@@ -25,5 +29,6 @@ def check_spans(text: str, spans: Sequence[Mapping[str, Any]], target: str) -> N
             entities.append(f"{label}: {data[start:limit].decode('utf8')}")
         except UnicodeDecodeError:
             raise FlixError(f"span {start}-{limit} begins or ends inside a character.") from None
-    if " $$ ".join(entities) != target:
-        raise FlixError(f"the spans cut out {' $$ '.join(entities)!r}; the target is {target!r}.")
+    found = " $$ ".join(entities)
+    if found.replace("\t", " ") != target.replace("\t", " "):
+        raise FlixError(f"the spans cut out {found!r}; the target is {target!r}.")
