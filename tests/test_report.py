@@ -1,11 +1,13 @@
 """Tables are what the committed records say, and nothing typed by hand."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from flix_lightning.errors import FlixError
-from flix_lightning.report.__main__ import BEGIN, END, block, collect, fill_readme, read
+from flix_lightning.report.__main__ import BEGIN, END, collect, fill_readme, main, read, regenerate
 from flix_lightning.report.comparison import comparison, spread
 from flix_lightning.report.heatmap import mean_cells
 from tests.configs import ROOT
@@ -60,10 +62,16 @@ def test_spread_is_the_sample_standard_deviation():
 
 @pytest.mark.parametrize("folder", sorted(path for path in RESULTS.glob("*") if path.is_dir()), ids=lambda p: p.name)
 def test_committed_tables_are_made_from_the_committed_records(folder):
-    table = comparison(read(folder))
-    assert (RESULTS / f"{folder.name}.md").read_text(encoding="utf8") == table
-    if folder.name == "joint":
-        assert block(table) in (ROOT / "README.md").read_text(encoding="utf8")
+    assert (RESULTS / f"{folder.name}.md").read_text(encoding="utf8") == comparison(read(folder))
+
+
+def test_the_committed_page_and_readme_are_made_from_the_committed_records(tmp_path):
+    shutil.copytree(RESULTS, tmp_path / "results")
+    shutil.copy(ROOT / "README.md", tmp_path)
+    regenerate(tmp_path / "results", tmp_path / "README.md")
+    for name in ("README.md", "results/README.md"):
+        assert (tmp_path / name).read_text(encoding="utf8") == (ROOT / name).read_text(encoding="utf8")
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {path.name for path in RESULTS.iterdir()}
 
 
 def test_a_readme_without_marks_is_refused():
@@ -78,3 +86,15 @@ def test_a_readme_without_marks_is_refused():
 def test_collecting_from_where_no_run_is_refused(tmp_path):
     with pytest.raises(FlixError, match="no finished run"):
         collect([tmp_path / "nothing"], tmp_path)
+
+
+def test_the_table_of_own_runs_is_shown_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+    for seed, score in enumerate((50, 52)):
+        run = tmp_path / "runs" / "mine" / str(seed)
+        run.mkdir(parents=True)
+        (run / "record.json").write_text(json.dumps(record("flix", seed, score, 10)))
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("sys.argv", ["report", "runs/mine"])
+    main()
+    assert capsys.readouterr().out == comparison([record("flix", 0, 50, 10), record("flix", 1, 52, 10)])
+    assert sorted(tmp_path.rglob("*")) == before

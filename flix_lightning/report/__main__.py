@@ -1,29 +1,40 @@
 """`python -m flix_lightning.report` makes every table, picture and README block from the records in results/.
 
-`--collect runs/NAME ...` first copies finished runs' records there.
+`--collect runs/NAME ...` first copies finished runs' records there; `runs/NAME ...` alone shows their table.
 """
 
 import argparse
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from flix_lightning.command import command
 from flix_lightning.errors import FlixError
-from flix_lightning.report.comparison import Record, by_setting, comparison
-from flix_lightning.report.heatmap import difference_heatmap
+from flix_lightning.report.comparison import Record, comparison
+from flix_lightning.report.page import write_page
+from flix_lightning.report.paper import TABLE_1
 
 BEGIN, END = "<!-- generated from results/: begin -->", "<!-- generated from results/: end -->"
 
 
-def collect(runs: list[Path], results: Path) -> None:
+def finished(run: Path) -> dict[Path, Record]:
+    """Record by its path, of every finished run below a folder.
+
+    Raises:
+        FlixError: there is none.
+    """
+    found = sorted(run.rglob("record.json"))
+    if not found:
+        raise FlixError(f"no finished run lies in {str(run)!r}.")
+    return {path: json.loads(path.read_text(encoding="utf8")) for path in found}
+
+
+def collect(runs: Sequence[Path], results: Path) -> None:
     """Copy records to results/<mixture>/<experiment>-<hash>.json; a named experiment gets a folder of its own."""
     for run in runs:
-        found = sorted(run.rglob("record.json"))
-        if not found:
-            raise FlixError(f"--collect: no finished run lies in {str(run)!r}.")
-        for path in found:
-            config = json.loads(path.read_text(encoding="utf8"))["config"]
+        for path, record in finished(run).items():
+            config = record["config"]
             mixture, name = config["mixture"]["name"], config["name"]
             folder = results / (mixture if name == f"{mixture}-{config['adapter']['name']}" else name)
             folder.mkdir(parents=True, exist_ok=True)
@@ -53,27 +64,36 @@ def fill_readme(path: Path, table: str) -> None:
     path.write_text(head + block(table) + rest.split(END, 1)[1], encoding="utf8")
 
 
+def show(runs: Sequence[Path]) -> None:
+    """Print the table of finished runs, as Markdown."""
+    print(comparison([record for run in runs for record in finished(run).values()]), end="")
+
+
+def regenerate(results: Path, readme: Path) -> None:
+    """Write every table and picture of `results`, and the block of the README."""
+    folders = [folder for folder in sorted(results.iterdir()) if folder.is_dir()] if results.is_dir() else []
+    if not folders:
+        raise FlixError(f"--results: no records lie in {str(results)!r}.")
+    records = {folder.name: read(folder) for folder in folders}
+    for name, found in records.items():
+        (results / f"{name}.md").write_text(comparison(found), encoding="utf8")
+    write_page([record for found in records.values() for record in found], results)
+    fill_readme(readme, TABLE_1.table([record for found in records.values() for record in found]))
+
+
 @command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, nargs="*", help="run folders to compare on the screen; nothing is written")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     parser.add_argument("--collect", type=Path, nargs="+", default=[], help="run folders to take records from")
     args = parser.parse_args()
-    collect(args.collect, args.results)
-    folders = [folder for folder in sorted(args.results.iterdir()) if folder.is_dir()] if args.results.is_dir() else []
-    if not folders:
-        raise FlixError(f"--results: no records lie in {str(args.results)!r}.")
-    for folder in folders:
-        records = read(folder)
-        table = comparison(records)
-        (args.results / f"{folder.name}.md").write_text(table, encoding="utf8")
-        keys, groups = by_setting(records)
-        if len(keys) == 1 and {("flix",), ("lora",)} <= groups.keys():
-            title = f"{folder.name} mixture: FLix minus compute-matched LoRA, test score"
-            difference_heatmap(groups["flix",], groups["lora",], title, args.results / f"{folder.name}.png")
-        if folder.name == "joint":
-            fill_readme(args.readme, table)
+    if args.runs:
+        show(args.runs)
+    else:
+        collect(args.collect, args.results)
+        regenerate(args.results, args.readme)
 
 
 if __name__ == "__main__":

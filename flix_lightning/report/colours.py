@@ -1,0 +1,14 @@
+"""One colour a method in all pictures: Okabe and Ito's palette, which most eyes can tell apart."""
+
+PALETTE = {
+    "FLix": "#0072B2",
+    "compute-matched LoRA": "#E69F00",
+    "param-matched LoRA": "#D55E00",
+    "LoRA for each dataset": "#009E73",
+    "FLix + shared feature": "#56B4E9",
+}
+OTHER = "#7F7F7F"
+
+
+def colour(method: str) -> str:
+    return PALETTE.get(method, OTHER)

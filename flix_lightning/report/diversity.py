@@ -1,0 +1,61 @@
+"""What a more diverse mixture does to a task: its score in the joint mixture minus that when it trains alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from flix_lightning.report.comparison import Record
+from flix_lightning.report.study import AVERAGE, BySeed, Column, Row, Study, chosen
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """A study whose scores are differences, over the cells that train in both mixtures.
+
+    Args:
+        name, title: as of a `Study`.
+        joint, alone: studies with the same rows; columns of the same label are set against each other.
+        labels: of the columns, one a task.
+        comparable: of these, the ones whose published numbers are over the same cells in both.
+    """
+
+    name: str
+    title: str
+    joint: Study
+    alone: Study
+    labels: Sequence[str]
+    comparable: Sequence[str]
+
+    @property
+    def heads(self) -> list[str]:
+        return [*self.labels, AVERAGE]
+
+    def published(self, label: str, head: str) -> float | None:
+        if head not in self.comparable:
+            return None
+        joint, alone = self.joint.published(label, head), self.alone.published(label, head)
+        return None if joint is None or alone is None else joint - alone
+
+    def scores(self, records: Sequence[Record], method: str) -> dict[str, BySeed]:
+        """Head -> seed -> points gained by the joint mixture."""
+        row = self.joint.row(method)
+        found = {label: self._gains(records, row, label) for label in self.labels}
+        shared = set.intersection(*(set(by_seed) for by_seed in found.values()))
+        return found | {AVERAGE: {seed: fmean(by_seed[seed] for by_seed in found.values()) for seed in sorted(shared)}}
+
+    def _gains(self, records: Sequence[Record], row: Row, label: str) -> BySeed:
+        joint, alone = (
+            chosen(records, row, next(column for column in study.columns if column.label == label))
+            for study in (self.joint, self.alone)
+        )
+        task = next(column.task for column in self.joint.columns if column.label == label)
+        return {seed: gain(joint[seed], alone[seed], task) for seed in joint if seed in alone}
+
+
+def gain(joint: Record, alone: Record, task: str) -> float:
+    """score(joint) - score(alone) in points, over the cells of `task` that both have trained."""
+    here, there = (
+        {row["language"]: row["score"] for row in run["cells"] if row["task"] == task and row["group"] == "seen"}
+        for run in (joint, alone)
+    )
+    return fmean(here[language] - there[language] for language in here if language in there)

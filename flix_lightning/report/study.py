@@ -1,0 +1,145 @@
+"""A study: a table whose rows and columns choose among records, beside the numbers somebody published for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from flix_lightning.errors import FlixError
+from flix_lightning.report.comparison import Record, flat, settings, spread
+from flix_lightning.results import columns
+
+AVERAGE = "avg"
+BySeed = Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One score of a run.
+
+    Args:
+        label: its head in the table.
+        mixture: the name of the mixture whose runs it reads.
+        task: the task scored; the mean over all of the mixture's tasks when None.
+        group: how the cells stand to training.
+        split: `test`, or `validation` for the score that chose the checkpoint.
+        where: settings by dotted key that its runs have, where the mixture alone does not say.
+    """
+
+    label: str
+    mixture: str
+    task: str | None = None
+    group: str = "seen"
+    split: str = "test"
+    where: Mapping[str, Any] = field(default_factory=dict)
+
+    def score(self, record: Record) -> float:
+        """Its score in [0, 100]; the mean over cells within a task, then over tasks."""
+        if self.split == "validation":
+            return record["best_validation_score"]
+        found = columns(record["cells"]).items()
+        return fmean(score for (task, group), score in found if group == self.group and self.task in (None, task))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method or setting: its runs have the settings `where`; `published` gives a number a column, None unknown."""
+
+    label: str
+    where: Mapping[str, Any]
+    published: Sequence[float | None] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """A table to be filled from records.
+
+    Args:
+        name: of the study and of its place in documents.
+        title: one line on what is compared.
+        columns, rows: of the table.
+        average: whether a last column holds the mean over columns.
+    """
+
+    name: str
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    average: bool = True
+
+    @property
+    def heads(self) -> list[str]:
+        return [column.label for column in self.columns] + [AVERAGE] * self.average
+
+    def row(self, label: str) -> Row:
+        return next(row for row in self.rows if row.label == label)
+
+    def published(self, label: str, head: str) -> float | None:
+        """The number in print; the average is taken from the row where no column of its own gives it."""
+        numbers = dict(zip(self.heads, self.row(label).published, strict=False))
+        if head == AVERAGE and numbers and head not in numbers and None not in numbers.values():
+            return fmean(numbers.values())
+        return numbers.get(head)
+
+    def scores(self, records: Sequence[Record], label: str) -> dict[str, BySeed]:
+        """Head -> seed -> score, over the seeds that have been run.
+
+        Raises:
+            FlixError: two records fit one place and are not the same setting.
+        """
+        row = self.row(label)
+        found = {
+            column.label: {seed: column.score(run) for seed, run in chosen(records, row, column).items()}
+            for column in self.columns
+        }
+        if self.average:
+            shared = set.intersection(*(set(by_seed) for by_seed in found.values()))
+            found[AVERAGE] = {seed: fmean(by_seed[seed] for by_seed in found.values()) for seed in sorted(shared)}
+        return found
+
+    def table(self, records: Sequence[Record]) -> str:
+        """Markdown: mean ± spread over seeds, the best of each column in bold, the published rows below in italics."""
+        scores = {row.label: self.scores(records, row.label) for row in self.rows}
+        means = {(r, h): round(fmean(s.values()), 1) for r, found in scores.items() for h, s in found.items() if s}
+        best = {head: max((m for (_, h), m in means.items() if h == head), default=None) for head in self.heads}
+        lines = [["", "seeds", *self.heads], ["---"] * (len(self.heads) + 2)]
+        for label, found in scores.items():
+            cells = [spread(list(s.values())) if (s := found[head]) else "not run" for head in self.heads]
+            bold = [
+                f"**{c}**" if means.get((label, h)) == best[h] and found[h] else c for h, c in zip(self.heads, cells)
+            ]
+            lines.append([label, str(max(len(by_seed) for by_seed in found.values())), *bold])
+        for row in self.rows:
+            if row.published:
+                numbers = [self.published(row.label, head) for head in self.heads]
+                lines.append(
+                    [f"*{row.label}, in the paper*", "", *("" if n is None else f"*{n:.1f}*" for n in numbers)]
+                )
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def chosen(records: Sequence[Record], row: Row, column: Column) -> dict[int, Record]:
+    """Seed -> the run at one place of a table. An experiment that gave itself a name is not among them.
+
+    Raises:
+        FlixError: two runs fit the place and differ in more than the seed.
+    """
+    where = {**row.where, **column.where}
+    found: dict[int, Record] = {}
+    for record in sorted(records, key=lambda record: record["config"]["seed"]):
+        config = record["config"]
+        told = flat(config)
+        default_name = f"{column.mixture}-{config['adapter']['name']}"
+        if config["name"] == default_name and all(told.get(key) == value for key, value in where.items()):
+            _check_alike(f"{row.label}, {column.label}", [*found.values(), record])
+            found[config["seed"]] = record
+    return found
+
+
+def _check_alike(place: str, runs: Sequence[Record]) -> None:
+    """A setting that came after an earlier record is no difference."""
+    first, last = settings(runs[0]), settings(runs[-1])
+    differ = sorted(key for key in first.keys() & last.keys() if first[key] != last[key])
+    if differ:
+        values = ", ".join(f"{key}: {first[key]!r} and {last[key]!r}" for key in differ)
+        raise FlixError(f"{place}: runs that differ in more than the seed fit this place of the table ({values}).")
