@@ -104,17 +104,13 @@ class Study:
         best = {head: max((m for (_, h), m in means.items() if h == head), default=None) for head in self.heads}
         lines = [["", "seeds", *self.heads], ["---"] * (len(self.heads) + 2)]
         for label, found in scores.items():
-            cells = [spread(list(s.values())) if (s := found[head]) else "not run" for head in self.heads]
-            bold = [
-                f"**{c}**" if means.get((label, h)) == best[h] and found[h] else c for h, c in zip(self.heads, cells)
-            ]
-            lines.append([label, str(max(len(by_seed) for by_seed in found.values())), *bold])
-        for row in self.rows:
-            if row.published:
-                numbers = [self.published(row.label, head) for head in self.heads]
-                lines.append(
-                    [f"*{row.label}, in the paper*", "", *("" if n is None else f"*{n:.1f}*" for n in numbers)]
-                )
+            cells = [spread(list(by_seed.values())) if by_seed else "not run" for by_seed in found.values()]
+            top = [best[head] is not None and means.get((label, head)) == best[head] for head in found]
+            cells = [f"**{cell}**" if bold else cell for cell, bold in zip(cells, top, strict=True)]
+            lines.append([label, str(max(len(by_seed) for by_seed in found.values())), *cells])
+        for row in filter(lambda row: row.published, self.rows):
+            numbers = (self.published(row.label, head) for head in self.heads)
+            lines.append([f"*{row.label}, in the paper*", "", *("" if n is None else f"*{n:.1f}*" for n in numbers)])
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
