@@ -1,10 +1,11 @@
 """From the plain, resolved config to benchmark, mixture, data and model: one section, one constructor."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
+from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.benchmark import Benchmark
 from flix_lightning.composition import Composer, FeatureDropout
 from flix_lightning.datamodule import Batching, Mixing, MixtureDataModule
@@ -15,10 +16,11 @@ from flix_lightning.mixture import Mixture
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.module import FlixModule, Optimization
 from flix_lightning.ranks import RankAllocation
+from flix_lightning.warm_start import Finished, WarmStart
 
 SECTIONS = (
     "name", "seed", "runs_dir", "model", "benchmark", "mixture", "adapter", "rank", "feature_dropout", "data",
-    "optimizer", "trainer", "logger",
+    "optimizer", "trainer", "logger", "warm_start",
 )  # fmt: skip
 ALLOWED_TARGETS = ("flix_lightning.", "lightning.pytorch.loggers.")
 
@@ -72,8 +74,14 @@ def build_composer(config: Mapping[str, Any], mixture: Mixture) -> Composer:
     return method.composer(mixture.train, RankAllocation(rank, overrides))
 
 
-def build_experiment(config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone) -> Experiment:
+def build_experiment(
+    config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone, trained: Bank | None = None
+) -> Experiment:
     """Everything a run needs, from its plain config and the two parts that name their own class.
+
+    Args:
+        trained: the bank of the finished run whose config it is, to be scored; otherwise the adapters start as
+            `warm_start` says.
 
     Raises:
         FlixError: any setting that is unknown, missing or impossible.
@@ -83,10 +91,11 @@ def build_experiment(config: Mapping[str, Any], benchmark: Benchmark, backbone: 
             raise unknown("config key", key, SECTIONS)
     if not fits(config["seed"], int) or config["seed"] < 0:
         raise FlixError(f"seed: a whole number of at least 0; got {config['seed']!r}.")
+    start = Finished(trained) if trained else fill("warm_start", WarmStart, config.get("warm_start") or {}).read()
     mixture = build_mixture(config, benchmark)
     adapter = config["adapter"]
     dropout = fill("feature_dropout", FeatureDropout, config["feature_dropout"], axes=tuple(adapter["dropout_axes"]))
-    composer = build_composer(config, mixture)
+    composer = start.composer(build_composer(config, mixture))
     mixing = fill("mixture.mixing", Mixing, config["mixture"]["mixing"])
     batching = fill("data", Batching, config["data"])
     optimization = fill("optimizer", Optimization, config["optimizer"])
@@ -101,9 +110,10 @@ def build_experiment(config: Mapping[str, Any], benchmark: Benchmark, backbone: 
         target_modules=adapter["target_modules"],
         scaling=adapter["scaling"],
     )
+    module.hold(start.apply(module.backbone, composer))
     datamodule = MixtureDataModule(
         benchmark,
-        mixture,
+        replace(mixture, earlier=start.earlier(composer)),
         backbone.tokenizer,
         backbone.model.config.is_encoder_decoder,
         mixing,

@@ -1,12 +1,13 @@
 """The shell of a command: a user's error is one readable message and a non-zero exit, never a traceback."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from flix_lightning.errors import FlixError
 
@@ -41,6 +42,28 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     if missing:
         raise FlixError(f"these keys must be given: {', '.join(missing)}.")
     return OmegaConf.to_container(config, resolve=True)
+
+
+def key_values(arguments: Sequence[str], about: str, positional: str | None = None) -> dict[str, Any]:
+    """The `key=value` arguments of a command; `--help` prints `about` and ends it.
+
+    Args:
+        positional: the key that an argument without `=` is the value of.
+
+    Raises:
+        FlixError: an argument that is no `key=value`.
+    """
+    if {"-h", "--help"} & set(arguments):
+        print(about.strip())
+        sys.exit(0)
+    plain = [argument for argument in arguments if "=" not in argument]
+    if len(plain) > (positional is not None):
+        raise FlixError(f"{plain[-1]!r}: arguments are written key=value; --help shows them.")
+    try:
+        found = OmegaConf.to_container(OmegaConf.from_cli([a for a in arguments if "=" in a]))
+    except YAMLError as error:
+        raise FlixError(f"arguments {' '.join(arguments)!r}: {error}") from error
+    return {**found, positional: plain[0]} if plain else found
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
-from safetensors.torch import load_file
 
 from flix_lightning.assembly import build_experiment
+from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.benchmark import SPLITS, Benchmark
 from flix_lightning.errors import unknown
 from flix_lightning.few_shot import stand_ins
-from flix_lightning.injection import load_adapter_state
 from flix_lightning.mixture import ALL, Mixture
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.results import cell_rows, read_record
 from flix_lightning.run_directory import write_whole
-from flix_lightning.training import ADAPTER
 from flix_lightning.unseen import TASK_ONLY, UnseenLanguage
 
 
@@ -46,8 +44,7 @@ def evaluate(
     record = read_record(run)
     config: Mapping[str, Any] = record["config"]
     config = {**config, "data": {**config["data"], "eval_batch_size": eval_batch_size}}
-    experiment = build_experiment(config, trained_on, backbone)
-    load_adapter_state(experiment.module.backbone, load_file(run / ADAPTER))
+    experiment = build_experiment(config, trained_on, backbone, Bank.read(run))
     cells = Mixture.select(scored_on.cells, tasks, languages).cells
     data = experiment.datamodule.scoring_on(scored_on)
     module = experiment.module

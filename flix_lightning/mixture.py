@@ -17,10 +17,15 @@ Names = str | Sequence[str]
 
 @dataclass(frozen=True)
 class Mixture:
-    """The cells that train, and those of the same study that are only scored."""
+    """The cells that train, and those of the same study that are only scored.
+
+    Args:
+        earlier: cells that the bank at hand was trained on before; they are seen, too.
+    """
 
     train: tuple[Cell, ...]
     zero_shot: tuple[Cell, ...] = ()
+    earlier: tuple[Cell, ...] = ()
 
     @staticmethod
     def select(
@@ -84,12 +89,12 @@ class Mixture:
 
     @cached_property
     def _trained(self) -> tuple[frozenset[Cell], dict[str, set[str]]]:
-        """The cells that train, and axis -> the values that they have on it."""
+        """The cells that train or trained, and axis -> the values that they have on it."""
         values: dict[str, set[str]] = {}
-        for cell in self.train:
+        for cell in self.train + self.earlier:
             for axis in cell.features():
                 values.setdefault(axis, set()).update(cell.values(axis))
-        return frozenset(self.train), values
+        return frozenset(self.train + self.earlier), values
 
 
 def in_order(groups: Iterable[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """The LightningModule: owns the adapters and the feature-dropout schedule; loss, generation, scores."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -16,7 +16,7 @@ from flix_lightning.batches import EvalBatch, TrainBatch
 from flix_lightning.composition import ActiveComposition, Composer, FeatureDropout
 from flix_lightning.encoding import IGNORE
 from flix_lightning.errors import FlixError, unknown
-from flix_lightning.features import Cell
+from flix_lightning.features import Cell, Feature
 from flix_lightning.generation import greedy
 from flix_lightning.injection import ALL_LINEAR, inject
 from flix_lightning.optim import ActiveRowsAdamW
@@ -97,18 +97,28 @@ class FlixModule(LightningModule):
             self.banks = inject(backbone.train(), composer.total_rank, self.active, target_modules, scaling)
         self.strict_loading = False  # checkpoints hold the adapters only
         self.active_rows: Tensor | None = None
+        self.held: tuple[Feature, ...] = ()
         self.scores: CellScores | None = None
         self.validation_scores: dict[int, float] = {}  # step -> mean over the training cells
         self.test_scores: dict[Cell, float] = {}
 
     # ---------------------------------------------------------------- training
 
+    def hold(self, features: Iterable[Feature]) -> None:
+        """Keep the factors of `features` as they are, bit for bit, from now on."""
+        self.held = tuple(features)
+
+    def _trainable(self, rows: Tensor) -> Tensor:
+        """Those of `rows`, places in the row of all ranks, whose features are not held."""
+        held = [row for feature in self.held for row in self.composer.ranks_of(feature)]
+        return rows[~torch.isin(rows, torch.tensor(held, dtype=rows.dtype))]
+
     def training_step(self, batch: TrainBatch, _: int) -> Tensor:
         """The mean loss over all target tokens of the global batch, as this share's part of it."""
         cells = batch.global_cells
         axes, gated = self.composer.gate_axes(cells), self.composer.gated(cells)
         whole = self.composer.compose(cells, self.dropout.gates(axes, len(cells), batch.step, self.seed, gated))
-        self.active_rows = whole.index[whole.weight != 0].unique()
+        self.active_rows = self._trainable(whole.index[whole.weight != 0].unique())
         mine = batch.positions
         self.active.set(whole.rows(mine).to(self.device))
         total, _ = self.target_loss(batch.inputs)

@@ -4,7 +4,7 @@ import json
 import platform
 import resource
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
@@ -14,7 +14,7 @@ import numpy as np
 
 from flix_lightning.composition import Composer
 from flix_lightning.errors import FlixError
-from flix_lightning.features import Cell
+from flix_lightning.features import Cell, Feature
 from flix_lightning.injection import AdapterBank
 from flix_lightning.mixture import Mixture, in_order
 from flix_lightning.run_directory import write_whole
@@ -23,11 +23,11 @@ from flix_lightning.tasks import Task
 VERSIONED = ("torch", "lightning", "transformers", "hydra-core", "babel", "numpy")
 
 
-def parameters_by_axis(composer: Composer, banks: list[AdapterBank]) -> dict[str, int]:
-    """Axis -> trainable parameters of its features, all banks together."""
+def parameters_by_axis(composer: Composer, banks: list[AdapterBank], held: Sequence[Feature] = ()) -> dict[str, int]:
+    """Axis -> trainable parameters of its features, all banks together; those of `held` features do not train."""
     per_rank = sum(bank.in_features + bank.out_features for bank in banks)
     ranks = dict.fromkeys(composer.space.axes(), 0)
-    for feature in composer.space:
+    for feature in set(composer.space) - set(held):
         ranks[feature.axis] += composer.allocation[feature]
     return {axis: rank * per_rank for axis, rank in ranks.items()}
 

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +97,25 @@ def read_config(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FlixError(f"run: no run lies in {str(run)!r}: it has no config.json. Give runs/<name>/<hash>.")
     return json.loads(path.read_text(encoding="utf8"))
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill that then takes the place of `path`; an error on the way leaves all as it was.
+
+    Raises:
+        FlixError: something else lies at `path`.
+    """
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        made = {file.name for file in partial.iterdir()}
+        if path.exists() and not (path.is_dir() and made >= {file.name for file in path.iterdir()}):
+            raise FlixError(f"{str(path)!r} exists and holds something else; choose another place.")
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    shutil.rmtree(path, ignore_errors=True)
+    partial.replace(path)

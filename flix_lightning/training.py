@@ -8,9 +8,9 @@ from typing import Any
 import lightning
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
-from safetensors.torch import save
 
 from flix_lightning.assembly import Experiment, build_experiment
+from flix_lightning.bank import ADAPTER, Bank
 from flix_lightning.benchmarks.benchmark import Benchmark
 from flix_lightning.checkpoints import Checkpoints, newest_sound
 from flix_lightning.filling import fill
@@ -22,8 +22,6 @@ from flix_lightning.results import cell_rows, columns, environment, mixing_share
 from flix_lightning.run_directory import make_directory, write_whole
 from flix_lightning.steps import StepLoss, StepSeed
 from flix_lightning.trainer import TrainerSettings
-
-ADAPTER = "adapter.safetensors"
 
 
 def train(
@@ -77,9 +75,16 @@ def train(
     if logger is not None:
         log_results(logger, record)
     if trainer.is_global_zero:
-        write_whole(run / ADAPTER, save(adapter_state(experiment.module.backbone)))
+        bank_of_run(experiment).write(run / ADAPTER)
         write_record(run, record)  # last: it marks the run as finished
     return record
+
+
+def bank_of_run(experiment: Experiment) -> Bank:
+    """The adapters as they are now, with all cells that had a part in their training."""
+    module, mixture = experiment.module, experiment.datamodule.mixture
+    cells = dict.fromkeys(mixture.train + mixture.earlier)
+    return Bank.of(module.backbone, module.composer, module.tasks, cells)
 
 
 def log_results(logger: Logger, record: Mapping[str, Any]) -> None:
@@ -104,7 +109,7 @@ def score_best(
         "split": "test",
         "config": config,
         "environment": environment(),
-        "parameters": parameters_by_axis(module.composer, module.banks),
+        "parameters": parameters_by_axis(module.composer, module.banks, module.held),
         "active_rank": module.composer.active_rank(data.mixture.train),
         "steps": trainer.max_steps,
         "best_step": saved.best_step,

@@ -27,6 +27,7 @@ def tiny_config() -> Qwen3Config:
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
+        name_or_path="tiny",
         attn_implementation="eager",
     )
 
