@@ -1,0 +1,65 @@
+"""What an inspection of data found, as a table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from flix_lightning.inspection import Findings, Lengths
+
+WORDS = {
+    "cut_prompts": "prompts cut",
+    "cut_targets": "targets cut",
+    "duplicates": "duplicates",
+    "overlap": "prompts of training",
+    "empty_targets": "empty targets",
+    "unknown": "targets with unknown tokens",
+    "replacement": "with U+FFFD",
+    "control": "with control characters",
+    "not_nfc": "not NFC",
+}
+SHOWN = 20  # malformed rows that are listed one by one
+
+
+def told(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {WORDS[name]}" for name, count in counts.items() if count)
+
+
+def lengths(part: Lengths | None) -> str:
+    return "" if part is None else "/".join(map(str, part))
+
+
+def data_table(findings: Iterable[Findings]) -> Table:
+    """A line a cell and split, and their sums."""
+    table = Table(title="lengths in tokens: min/median/95 %/max", title_justify="left")
+    table.add_column("cell", no_wrap=True)
+    table.add_column("split")
+    for name in ("rows", "prompt", "target"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("to look at")
+    total: dict[str, int] = dict.fromkeys(WORDS, 0)
+    rows = 0
+    for found in findings:
+        counts = found.counts()
+        total = {name: total[name] + counts[name] for name in WORDS}
+        rows += found.rows
+        line = [str(found.cell), found.split, f"{found.rows:,}", lengths(found.prompt), lengths(found.target)]
+        table.add_row(*line, "cannot be read" if found.error else told(counts), style="red" if found.error else None)
+    table.add_section()
+    table.add_row("in all", "", f"{rows:,}", "", "", told(total))
+    return table
+
+
+def print_findings(findings: Sequence[Findings], malformed: Sequence[str], tolerance: int) -> None:
+    """The table, why a split cannot be read, and the malformed rows that were left out of the others."""
+    console = Console(soft_wrap=True)
+    console.print(data_table(findings))
+    for found in findings:
+        if found.error:
+            console.print(found.error, style="red", highlight=False, markup=False)
+    if malformed:
+        console.print(f"{len(malformed)} malformed rows (benchmark.tolerance allows {tolerance} a file):", style="red")
+        for line in malformed[:SHOWN]:
+            console.print(f"  {line}", highlight=False, markup=False)
+        if len(malformed) > SHOWN:
+            console.print(f"  and {len(malformed) - SHOWN} more")
