@@ -25,7 +25,8 @@ def refuse_nested_launch(trainer: dict) -> None:
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")
 @command
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> float:
+    """Train or show one run; its best validation score is what a search maximizes."""
     plain = resolved(config)
     refuse_nested_launch(plain["trainer"])
     run = run_directory(plain)
@@ -44,6 +45,7 @@ def main(config: DictConfig) -> None:
         logger = construct("logger", plain["logger"], save_dir=run)
         record = train(plain, run, benchmark, backbone, logger, HydraConfig.get().overrides.task)
     rank_zero_only(print_report)(record, run)
+    return record["best_validation_score"]
 
 
 if __name__ == "__main__":
