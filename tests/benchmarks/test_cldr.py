@@ -495,3 +495,18 @@ def test_a_wrong_argument_is_one_line_on_standard_error(arguments, named, capsys
     output = capsys.readouterr()
     assert caught.value.code == 1 and output.out == ""
     assert output.err.startswith("error: ") and output.err.count("\n") == 1 and named in output.err
+
+
+def test_a_scarce_language_has_fewer_training_rows_and_all_of_its_test_rows():
+    benchmark = Cldr(rows={"train": 9, "validation": 2, "test": 3}, scarce={"sw": 4})
+    whole = Cldr(rows={"train": 9, "validation": 2, "test": 3})
+    cell, other = Cell("ner", "sw"), Cell("ner", "yo")
+    assert benchmark.examples(cell, "train") == whole.examples(cell, "train")[:4]
+    assert benchmark.examples(other, "train") == whole.examples(other, "train")
+    assert benchmark.examples(cell, "test") == whole.examples(cell, "test")
+
+
+@pytest.mark.parametrize("scarce, told", [({"swa": 4}, "did you mean 'sw'"), ({"sw": 0}, "scarce.sw: at least 1")])
+def test_a_scarce_language_that_cannot_be_is_refused(scarce, told):
+    with pytest.raises(FlixError, match=told):
+        Cldr(rows={"train": 9, "validation": 2, "test": 3}, scarce=scarce)

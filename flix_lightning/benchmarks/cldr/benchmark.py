@@ -32,15 +32,21 @@ class Cldr:
 
     Args:
         rows: split -> rows a cell.
+        scarce: language -> training rows a cell, where they are not `rows["train"]`: low-resource languages.
         seed: another seed gives other rows; a content keeps its split whatever the seed.
     """
 
     name = "cldr"
     tasks = TASKS
 
-    def __init__(self, rows: Mapping[str, int], seed: int = 0) -> None:
-        self.rows, self.seed = checked_rows(rows), seed
+    def __init__(self, rows: Mapping[str, int], seed: int = 0, scarce: Mapping[str, int] | None = None) -> None:
+        self.rows, self.seed, self.scarce = checked_rows(rows), seed, dict(scarce or {})
         self.cells = tuple(Cell(task, language) for task, languages in CELLS.items() for language in languages)
+        for language, count in self.scarce.items():
+            if language not in {cell.language for cell in self.cells}:
+                raise unknown("benchmark.scarce", language, {cell.language for cell in self.cells})
+            if not isinstance(count, int) or count < 1:
+                raise FlixError(f"benchmark.scarce.{language}: at least 1 row a cell; got {count!r}.")
         self.examples = cache(self._examples)
 
     def splits(self, cell: Cell) -> tuple[str, ...]:
@@ -52,7 +58,8 @@ class Cldr:
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
         task, language = TASKS[cell.task], language_name(cell.language)
-        rows = islice(draw_rows(cell.task, cell.language, split, self.seed), self.rows[split])
+        count = self.scarce.get(cell.language, self.rows[split]) if split == "train" else self.rows[split]
+        rows = islice(draw_rows(cell.task, cell.language, split, self.seed), count)
         return tuple(
             Example(f"{cell}/{split}/{i}", task.render(language, input=row.input), row.target)
             for i, row in enumerate(rows)
