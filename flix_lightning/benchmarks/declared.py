@@ -1,15 +1,16 @@
-"""A benchmark of tasks that are declared in a few lines of YAML and read from the files of a directory."""
+"""A benchmark of tasks declared in a few lines of YAML, each read from files of a directory or from a dataset."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from flix_lightning.benchmarks.axes import Axes
 from flix_lightning.benchmarks.benchmark import SPLITS, Example
-from flix_lightning.benchmarks.directory import Part, file_pattern, find_parts, task_folders
+from flix_lightning.benchmarks.directory import file_pattern, find_parts, task_folders
 from flix_lightning.benchmarks.language_words import in_words
+from flix_lightning.benchmarks.part import Part
 from flix_lightning.benchmarks.rows import LeftOut, Row
 from flix_lightning.benchmarks.spans import check_spans
 from flix_lightning.errors import FlixError, unknown
@@ -29,6 +30,10 @@ class Declaration:
             and may be axes.
         folder: where its splits lie; `<root>/<task>` when not given.
         languages: the ones it is about; all that are found when not given.
+        splits: split -> the name of its folder, or in the dataset, where that is another.
+        dataset: of the Hugging Face library, by name or path, instead of files; with `configs` or `language_column`.
+        configs: language -> configuration of the dataset, null for its only one.
+        language_column: the dataset's column of languages.
         id: a field that no two rows of a file share.
         spans: the field whose bytes the rows' `spans` count, which are then checked against the target.
     """
@@ -41,6 +46,10 @@ class Declaration:
     folder: str | None = None
     languages: Sequence[str] | None = None
     scored: Sequence[str] | None = None
+    splits: Mapping[str, str] = field(default_factory=dict)
+    dataset: str | None = None
+    configs: Mapping[str, str | None] = field(default_factory=dict)
+    language_column: str | None = None
     id: str | None = None
     spans: str | None = None
 
@@ -49,16 +58,19 @@ class Declaration:
             raise unknown(f"benchmark.tasks.{name}.metric", self.metric, METRICS)
         if self.max_target_tokens < 1:
             raise FlixError(f"benchmark.tasks.{name}.max_target_tokens: at least 1; got {self.max_target_tokens}.")
+        for split in self.splits:
+            if split not in SPLITS:
+                raise unknown(f"benchmark.tasks.{name}.splits", split, SPLITS)
         scored = None if self.scored is None else tuple(self.scored)
         return Task(name, self.prompt, self.metric, self.max_target_tokens, self.target, scored)
 
 
 class DeclaredBenchmark:
-    """Declared tasks over a directory `<root>/<task>/<split>/<name>.jsonl` (or .tsv, .csv).
+    """Declared tasks over a directory `<root>/<task>/<split>/<name>.jsonl` (or .tsv, .csv), or over datasets.
 
     Args:
-        root: the directory.
-        tasks: name -> a `Declaration`; a declared task without a folder has no cells.
+        root: the directory; None where every task names its dataset or folder.
+        tasks: name -> a `Declaration`; one that has no folder below `root` has no cells.
         name: of the benchmark, for messages and results.
         axes: further feature axes, see `Axes`; where one is read from rows, its values split a file into cells.
         names: language -> its name in words, where CLDR's English one will not do.
@@ -72,7 +84,7 @@ class DeclaredBenchmark:
 
     def __init__(
         self,
-        root: str,
+        root: str | None,
         tasks: Mapping[str, Mapping[str, Any]],
         name: str = "directory",
         axes: Mapping[str, Any] | None = None,
@@ -88,19 +100,23 @@ class DeclaredBenchmark:
                 raise FlixError(f"benchmark.rows.{split}: at least 1 row a cell; got {most}.")
         if held_back < 0:
             raise FlixError(f"benchmark.held_back: at least 0 rows; got {held_back}.")
-        self.root, self.name = Path(root), name
+        self.root, self.name = root and Path(root), name
         self.declarations = {task: fill(f"benchmark.tasks.{task}", Declaration, t) for task, t in tasks.items()}
         self.tasks = {task: declaration.task(task) for task, declaration in self.declarations.items()}
         self.axes, self.names = Axes(axes or {}), names or {}
         self.rows, self.held_back, self.left_out = rows or {}, held_back, LeftOut(tolerance)
         self._parts: dict[Cell, list[tuple[Part, set[str]]]] = {}
-        for task, folder in self._folders().items():
-            for part in self._found(task, folder):
+        folders = self._folders()
+        for task, declaration in self.declarations.items():
+            found = self._in_dataset(declaration) if declaration.dataset else self._in_folder(task, folders.get(task))
+            for part in self._chosen(task, found):
                 for cell, splits in self._cells(task, part):
                     self._parts.setdefault(cell, []).append((part, splits))
         self.cells = tuple(self._parts)
         if not self.cells:
-            raise FlixError(f"benchmark.root: {root!r} holds no folder of a declared task: {', '.join(self.tasks)}.")
+            raise FlixError(
+                f"benchmark.root: {root!r} holds no folder of a declared task: {', '.join(tasks) or 'none'}."
+            )
 
     def splits(self, cell: Cell) -> tuple[str, ...]:
         """The splits that a cell has rows of."""
@@ -138,30 +154,39 @@ class DeclaredBenchmark:
                 if declaration.id:
                     _check_id(declaration.id, row, seen)
             except FlixError as error:
-                self.left_out.add(part.file(split), row.line, error)
+                self.left_out.add(part.source(split), row.line, error)
             else:
                 yield Example(f"{cell.task}/{split}/{part.name}:{row.line}", prompt, target)
 
     def _folders(self) -> dict[str, Path]:
         """Task -> folder, of the declared tasks that have one."""
-        folders = task_folders(self.root)
+        folders = task_folders(self.root) if self.root else {}
         for task in folders:
             if task not in self.declarations:
                 raise unknown(f"task folder in {self.root} (declare it as benchmark.tasks.{task}):", task, self.tasks)
         return folders | {task: Path(d.folder) for task, d in self.declarations.items() if d.folder is not None}
 
-    def _found(self, task: str, folder: Path) -> list[Part]:
-        """The parts of a task, of the languages it is about."""
+    def _in_folder(self, task: str, folder: Path | None) -> Sequence[Part]:
+        if folder is None:
+            return ()
         declaration = self.declarations[task]
         pattern = file_pattern(f"benchmark.tasks.{task}.files", declaration.files)
-        parts = find_parts(folder, pattern, self.held_back)
-        if declaration.languages is None:
+        return find_parts(folder, pattern, declaration.splits, self.held_back)
+
+    def _in_dataset(self, task: Declaration) -> Sequence[Part]:
+        from flix_lightning.benchmarks.huggingface import dataset_parts  # whose library takes seconds to import
+
+        return dataset_parts(task.dataset, task.configs, task.language_column, task.splits, self.held_back)
+
+    def _chosen(self, task: str, parts: Sequence[Part]) -> Sequence[Part]:
+        """The parts of the languages that the task is about."""
+        languages, have = self.declarations[task].languages, {part.captured["language"] for part in parts}
+        if languages is None:
             return parts
-        have = {part.captured["language"] for part in parts}
-        for language in declaration.languages:
+        for language in languages:
             if language not in have:
-                raise unknown(f"benchmark.tasks.{task}.languages: {folder} has no file for", language, have)
-        return [part for part in parts if part.captured["language"] in declaration.languages]
+                raise unknown(f"benchmark.tasks.{task}.languages: there are no rows in", language, have)
+        return [part for part in parts if part.captured["language"] in languages]
 
     def _cells(self, task: str, part: Part) -> Iterator[tuple[Cell, set[str]]]:
         """The cells that a part has rows of, with the splits; one cell unless an axis is read from the rows."""
@@ -184,7 +209,7 @@ class DeclaredBenchmark:
             try:
                 yield self._cell(task, part, row.fields), row
             except FlixError as error:
-                self.left_out.add(part.file(split), row.line, error)
+                self.left_out.add(part.source(split), row.line, error)
 
 
 def _check_id(field: str, row: Row, seen: dict[str, int]) -> None:

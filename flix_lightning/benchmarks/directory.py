@@ -1,62 +1,15 @@
 """Finds what lies in a directory of the layout `<task>/<split>/<name>.jsonl` (or .tsv, .csv)."""
 
 import re
-from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from flix_lightning.benchmarks.benchmark import SPLITS
-from flix_lightning.benchmarks.rows import READERS, LeftOut, Row, read_rows
+from flix_lightning.benchmarks.part import Part
+from flix_lightning.benchmarks.rows import READERS, RowFile
 from flix_lightning.errors import FlixError, unknown
 
 NAME = r"[A-Za-z0-9]+(?:[_.-][A-Za-z0-9]+)*?"
-
-
-@dataclass(frozen=True)
-class Part:
-    """The files of one task that share a name.
-
-    Args:
-        name: what the files are called, without the type.
-        captured: what the task's file pattern reads off the name; `language` is among it.
-        paths: split -> file.
-        held_back: rows at the end of training that stand for a validation file.
-    """
-
-    name: str
-    captured: Mapping[str, str]
-    paths: Mapping[str, Path]
-    held_back: int = 0
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        return tuple(s for s in SPLITS if s in self.paths or (s == "validation" and self.held_back))
-
-    def file(self, split: str) -> Path:
-        """Where the rows of one of its splits lie."""
-        return self.paths[split] if split in self.paths else self.paths["train"]
-
-    def rows(self, split: str, left_out: LeftOut) -> Iterator[Row]:
-        """The rows of a split; see `read_rows`."""
-        rows = read_rows(self.file(split), left_out)
-        return self._shared(rows, split) if self.held_back and split != "test" else rows
-
-    def _shared(self, rows: Iterator[Row], split: str) -> Iterator[Row]:
-        """The last rows for validation, those before for training."""
-        last: deque[Row] = deque()
-        enough = False
-        for row in rows:
-            last.append(row)
-            if len(last) > self.held_back:
-                enough = True
-                first = last.popleft()
-                if split == "train":
-                    yield first
-        if not enough:
-            raise FlixError(f"{self.file(split)} has no more than the {self.held_back} rows of benchmark.held_back.")
-        if split == "validation":
-            yield from last
 
 
 def file_pattern(place: str, pattern: str) -> re.Pattern[str]:
@@ -84,37 +37,45 @@ def task_folders(root: Path) -> dict[str, Path]:
     return {path.name: path for path in _folders(root, "a task's folder")}
 
 
-def find_parts(folder: Path, pattern: re.Pattern[str], held_back: int = 0) -> list[Part]:
+def find_parts(folder: Path, pattern: re.Pattern[str], names: Mapping[str, str], held_back: int) -> list[Part]:
     """What lies in a task's folder, by name.
 
     Args:
         folder: the task's.
         pattern: of its files' names.
-        held_back: for the parts that have training rows and no validation file.
+        names: split -> its folder's name, where that is another.
+        held_back: see `Part`.
 
     Raises:
         FlixError: a folder that is no split, a file of another type or name, two files for one part, or no file.
     """
     found: dict[str, dict[str, Path]] = {}
-    for place in _folders(folder, "a split's folder (train, validation or test)"):
-        if place.name not in SPLITS:
-            raise unknown(f"{folder}: split", place.name, SPLITS)
+    split_of = {names.get(split, split): split for split in SPLITS}
+    for place in _folders(folder, f"a split's folder ({', '.join(split_of)})"):
+        if place.name not in split_of:
+            raise unknown(f"{folder}: split", place.name, split_of)
         for path in _visible(place):
             if path.suffix not in READERS:
                 raise unknown(f"{path}: file type", path.suffix, READERS)
             if not pattern.fullmatch(path.stem):
                 raise FlixError(f"{path}: the name does not have the form {pattern.pattern!r}.")
             paths = found.setdefault(path.stem, {})
-            if place.name in paths:
-                raise FlixError(f"{path} and {paths[place.name].name} stand for the same rows; keep one of them.")
-            paths[place.name] = path
+            other = paths.setdefault(split_of[place.name], path)
+            if other != path:
+                raise FlixError(f"{path} and {other.name} stand for the same rows; keep one of them.")
     if not found:
-        raise FlixError(f"{folder} holds no file <split>/<name>{{{', '.join(READERS)}}}; splits: {', '.join(SPLITS)}.")
-    parts = []
-    for name, paths in sorted(found.items()):
-        captured = pattern.fullmatch(name).groupdict()
-        parts.append(Part(name, captured, paths, held_back if "train" in paths and "validation" not in paths else 0))
-    return parts
+        raise FlixError(
+            f"{folder} holds no file <split>/<name>{{{', '.join(READERS)}}}; splits: {', '.join(split_of)}."
+        )
+    return [
+        Part(
+            name,
+            pattern.fullmatch(name).groupdict(),
+            {split: RowFile(path) for split, path in paths.items()},
+            held_back,
+        )
+        for name, paths in sorted(found.items())
+    ]
 
 
 def _visible(folder: Path) -> list[Path]:

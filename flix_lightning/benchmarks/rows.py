@@ -3,12 +3,13 @@
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flix_lightning.errors import FlixError, unknown
+from flix_lightning.errors import FlixError
 
 LONGEST_ROW = 1 << 20  # bytes; a longer row is a mistake in a file, never a prompt
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")  # of UTF-8 and both kinds of UTF-16
@@ -24,70 +25,81 @@ class Row(NamedTuple):
     fields: Fields
 
 
-def read_rows(path: Path, left_out: "LeftOut") -> Iterator[Row]:
-    """The rows of a file, in order.
+@dataclass(frozen=True)
+class RowFile:
+    """A file of rows.
 
     A .jsonl row is one JSON object. The first row of .tsv and .csv names the columns; .tsv knows no quotes, .csv is
     that of RFC 4180.
 
     Args:
         path: of a type in `READERS`.
-        left_out: what to do about malformed rows.
-
-    Raises:
-        FlixError: the file cannot be read, is none of the types, is no UTF-8 text, or holds no rows; or more malformed
-            rows than are tolerated.
     """
-    if path.suffix not in READERS:
-        raise unknown(f"{path}: file type", path.suffix, READERS)
-    left_out.start(path)
-    found = False
-    try:
-        for line, parse in READERS[path.suffix](path):
-            found = True
-            try:
-                fields = parse()
-            except FlixError as error:
-                left_out.add(path, line, error)
-            else:
-                yield Row(line, fields)
-    except OSError as error:
-        raise FlixError(f"{path} cannot be read: {error.strerror}.") from error
-    if not found:
-        raise FlixError(f"{path} holds no rows.")
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def rows(self, left_out: "LeftOut") -> Iterator[Row]:
+        """The rows of the file, in order.
+
+        Args:
+            left_out: what to do about malformed rows.
+
+        Raises:
+            FlixError: the file cannot be read, is no UTF-8 text, or holds no rows; or more malformed rows than are
+                tolerated.
+        """
+        left_out.start(self)
+        found = False
+        try:
+            for line, parse in READERS[self.path.suffix](self.path):
+                found = True
+                try:
+                    fields = parse()
+                except FlixError as error:
+                    left_out.add(self, line, error)
+                else:
+                    yield Row(line, fields)
+        except OSError as error:
+            raise FlixError(f"{self} cannot be read: {error.strerror}.") from error
+        if not found:
+            raise FlixError(f"{self} holds no rows.")
 
 
 class LeftOut:
     """Malformed rows: counted, and refused above a tolerance.
 
     Args:
-        tolerance: malformed rows that a file may have; they are left out and listed in `reasons`.
+        tolerance: malformed rows that a source, a file or a dataset's split, may have; they are left out and listed in
+            `reasons`.
     """
 
     def __init__(self, tolerance: int) -> None:
         if isinstance(tolerance, bool) or not isinstance(tolerance, int) or tolerance < 0:
             raise FlixError(f"benchmark.tolerance: malformed rows a file may have, at least 0; got {tolerance!r}.")
         self.tolerance = tolerance
-        self.reasons: dict[Path, list[str]] = {}
+        self.reasons: dict[str, list[str]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self.reasons.values()))
 
-    def start(self, path: Path) -> None:
-        """Forget what an earlier reading of the file found."""
-        self.reasons.pop(path, None)
+    def start(self, source: object) -> None:
+        """Forget what an earlier reading found."""
+        self.reasons.pop(str(source), None)
 
-    def add(self, path: Path, line: int, error: FlixError) -> None:
+    def add(self, source: object, line: int, error: FlixError) -> None:
         """Count a row out.
 
         Raises:
-            FlixError: the file has more malformed rows than are tolerated.
+            FlixError: the source has more malformed rows than are tolerated.
         """
-        found = self.reasons.setdefault(path, [])
+        found = self.reasons.setdefault(str(source), [])
         found.append(f"line {line}: {error}")
         if len(found) > self.tolerance:
             raise FlixError(
-                f"{path}, line {line}: {error}"
+                f"{source}, line {line}: {error}"
                 + (f" (benchmark.tolerance allows {self.tolerance} such rows a file)" if self.tolerance else "")
             )
 

@@ -74,7 +74,7 @@ def test_a_tolerated_row_is_left_out_and_counted(content, told):
         lines = [int(example.id.rpartition(":")[2]) for example in data.examples(cell, "train")]
         assert lines[0] == 1 and 2 not in lines and 3 in lines
         assert len(data.left_out) == 1
-        assert re.match(told, data.left_out.reasons[path][0])
+        assert re.match(told, data.left_out.reasons[str(path)][0])
 
 
 def test_more_rows_than_are_tolerated_are_refused():
@@ -197,7 +197,10 @@ DECLARATIONS = {
     "a method": ({"prompt": "{text.__class__!r}"}, "a field is written {name}"),
     "a file pattern without language": ({"files": "{source}"}, "tasks.topic.files: a pattern .* holds {language} once"),
     "no length": ({"max_target_tokens": 0}, "max_target_tokens: at least 1; got 0"),
-    "a language that is not there": ({"languages": ["sw", "swa"]}, "has no file for 'swa'; did you mean 'sw'"),
+    "a language that is not there": (
+        {"languages": ["sw", "swa"]},
+        "topic.languages: there are no rows in 'swa'; did you mean 'sw'",
+    ),
 }
 
 

@@ -139,6 +139,6 @@ def test_absent_entities_are_told_with_where_to_get_them(release):
 def test_an_absent_language_is_told_and_may_be_left_out(release):
     for split in ("train", "validation", "test"):
         Path(f"up/translation/{split}/en2zu.jsonl").unlink()
-    with pytest.raises(FlixError, match="translation.languages: up/translation has no file for 'zu'"):
+    with pytest.raises(FlixError, match="translation.languages: there are no rows in 'zu'"):
         made()
     assert len(made("benchmark.tasks.translation.languages=[am, no]", "mixture=all")[0].cells) == 78
