@@ -96,7 +96,8 @@ class FlixModule(LightningModule):
             torch.manual_seed(seed)
             self.banks = inject(backbone.train(), composer.total_rank, self.active, target_modules, scaling)
         self.strict_loading = False  # checkpoints hold the adapters only
-        self.active_rows: Tensor | None = None
+        self.active_rows: Tensor | None = None  # of the global batch: those that the optimizer moves
+        self.row_uses: tuple[Tensor, Tensor] | None = None  # its rows, and how many of its examples use each
         self.held: tuple[Feature, ...] = ()
         self.scores: CellScores | None = None
         self.validation_scores: dict[int, float] = {}  # step -> mean over the training cells
@@ -118,7 +119,8 @@ class FlixModule(LightningModule):
         cells = batch.global_cells
         axes, gated = self.composer.gate_axes(cells), self.composer.gated(cells)
         whole = self.composer.compose(cells, self.dropout.gates(axes, len(cells), batch.step, self.seed, gated))
-        self.active_rows = self._trainable(whole.index[whole.weight != 0].unique())
+        self.row_uses = whole.index[whole.weight != 0].unique(return_counts=True)
+        self.active_rows = self._trainable(self.row_uses[0])
         mine = batch.positions
         self.active.set(whole.rows(mine).to(self.device))
         total, _ = self.target_loss(batch.inputs)

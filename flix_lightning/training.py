@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning
 from lightning import Trainer
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger
 
 from flix_lightning.assembly import Experiment, build_experiment
 from flix_lightning.bank import ADAPTER, Bank
@@ -16,11 +16,13 @@ from flix_lightning.checkpoints import Checkpoints, newest_sound
 from flix_lightning.filling import fill
 from flix_lightning.injection import adapter_state, load_adapter_state
 from flix_lightning.models.backbone import Backbone
+from flix_lightning.norms import AxisNorms, FeatureUse
 from flix_lightning.preemption import Preemption
 from flix_lightning.quiet import quieten
-from flix_lightning.results import cell_rows, columns, environment, mixing_shares, parameters_by_axis, write_record
+from flix_lightning.results import cell_rows, environment, mixing_shares, parameters_by_axis, write_record
 from flix_lightning.run_directory import make_directory, write_whole
 from flix_lightning.steps import StepLoss, StepSeed
+from flix_lightning.tracking import CloseOnError, log_results
 from flix_lightning.trainer import TrainerSettings
 
 
@@ -58,7 +60,11 @@ def train(
         settings.keep_checkpoints,
         lambda: adapter_state(experiment.module.backbone),
     )
-    trainer = settings.build(run, logger, [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved])
+    use = FeatureUse(experiment.module.composer)
+    tracked = [use, AxisNorms(), CloseOnError()] if logger is not None else [use]
+    trainer = settings.build(
+        run, logger, [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved, *tracked]
+    )
     micro_batches = experiment.datamodule.batching.micro_batches(trainer.world_size)
     trainer.accumulate_grad_batches = micro_batches
     trainer.val_check_interval = validate_every * micro_batches
@@ -71,12 +77,12 @@ def train(
     trainer.fit(experiment.module, experiment.datamodule, ckpt_path=newest_sound(folder))
     if trainer.interrupted:
         raise KeyboardInterrupt
-    record = score_best(config, trainer, experiment, saved)
-    if logger is not None:
-        log_results(logger, record)
+    record = {**score_best(config, trainer, experiment, saved), "feature_use": use.counts()}
     if trainer.is_global_zero:
         bank_of_run(experiment).write(run / ADAPTER)
         write_record(run, record)  # last: it marks the run as finished
+    if logger is not None:
+        log_results(logger, record, run)
     return record
 
 
@@ -85,15 +91,6 @@ def bank_of_run(experiment: Experiment) -> Bank:
     module, mixture = experiment.module, experiment.datamodule.mixture
     cells = dict.fromkeys(mixture.train + mixture.earlier)
     return Bank.of(module.backbone, module.composer, module.tasks, cells)
-
-
-def log_results(logger: Logger, record: Mapping[str, Any]) -> None:
-    """Put the test scores beside the curves; a sweep's next run is then a run of its own."""
-    scores = {f"test/{task}/{group}": score for (task, group), score in columns(record["cells"]).items()}
-    logger.log_metrics(scores, step=record["steps"])
-    logger.save()
-    if isinstance(logger, WandbLogger):
-        logger.experiment.finish()
 
 
 def score_best(
