@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from flix_lightning.bank import ADAPTER
 from flix_lightning.results import columns
 from flix_lightning.run_directory import write_whole
 
@@ -29,7 +30,6 @@ def summary(record: Mapping[str, Any]) -> dict[str, float]:
         "best/step": record["best_step"],
         "active_rank": record["active_rank"],
         **{f"parameters/{axis}": count for axis, count in record["parameters"].items()},
-        "seconds": record["seconds"],
     }
 
 
@@ -71,7 +71,7 @@ def log_adapters(wandb_run: Any, record: Mapping[str, Any], run: Path) -> None:
     inputs = {kind: dict(config[kind]) for kind in ("model", "benchmark", "mixture")}
     commit = record["environment"]["commit"]
     artifact = wandb.Artifact(f"adapter-{run.name}", "adapter", metadata={**inputs, "commit": commit, "run": str(run)})
-    artifact.add_file(str(run / "adapter.safetensors"))
+    artifact.add_file(str(run / ADAPTER))
     artifact.add_file(str(run / "config.json"))
     with artifact.new_file("record.json", encoding="utf8") as file:
         json.dump(record, file, ensure_ascii=False)
