@@ -147,7 +147,8 @@ class Bank:
             "versions": {package: version(package) for package in VERSIONED},
         }
         metadata = {"format": FORMAT, **{k: json.dumps(v, ensure_ascii=False) for k, v in schema.items()}}
-        write_whole(path, save({name: factor.contiguous() for name, factor in self.factors.items()}, metadata))
+        factors = {name: factor.contiguous() for name, factor in self.factors.items()}
+        write_whole(path, _in_order(save(factors, metadata)))
 
     @staticmethod
     def read(path: Path) -> "Bank":
@@ -171,6 +172,14 @@ class Bank:
             return _from_schema(factors, metadata)
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise FlixError(f"bank: {str(path)!r} is damaged: {type(error).__name__}: {error}.") from error
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with a sorted header: safetensors writes metadata in an order that differs from run to run."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True, ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[start:]
 
 
 def _from_schema(factors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Bank:
