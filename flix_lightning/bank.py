@@ -196,12 +196,17 @@ def _from_schema(factors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
         cells=tuple(
             Cell(c.pop("task"), c.pop("language"), tuple(sorted(c.items()))) for c in map(dict, schema["cells"])
         ),
-        tasks={name: Task(name=name, **task) for name, task in schema["tasks"].items()},
+        tasks={name: Task(name=name, **_tuples(task)) for name, task in schema["tasks"].items()},
     )
 
 
 def _without_name(task: Task) -> dict[str, Any]:
     return {key: value for key, value in asdict(task).items() if key != "name"}
+
+
+def _tuples(section: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's lists as the tuples they were."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
 
 
 def _part(rows: range) -> slice:

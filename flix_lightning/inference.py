@@ -8,7 +8,7 @@ import torch
 
 from flix_lightning.assembly import construct
 from flix_lightning.bank import Bank
-from flix_lightning.benchmarks.cldr.languages import language_name
+from flix_lightning.benchmarks.language_words import in_words
 from flix_lightning.composition import ActiveComposition
 from flix_lightning.encoding import encode, generation_batch
 from flix_lightning.errors import FlixError, unknown
@@ -81,7 +81,7 @@ class FlixModel:
             if len(names) != 1:
                 raise FlixError(f"task {task.name!r} takes a mapping with the fields {', '.join(names)}, not a text.")
             text = {names[0]: text}
-        return task.render(language_name(cell.language), **text)
+        return task.render(in_words(cell.language, {}), **text)
 
     def generate(
         self,

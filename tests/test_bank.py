@@ -18,7 +18,9 @@ from flix_lightning.ranks import RankAllocation
 from flix_lightning.tasks import Task
 from tests.toy import CELLS, FLIX, RANKS, TOYS, toy_batch, toy_flix
 
-TASKS = {name: Task(name, f"{name} {{language}}: {{input}}", "f1", 5) for name in ("ner", "parse", "qa")}
+TASKS = {
+    name: Task(name, f"{name} {{language}}: {{input}}", "f1", 5, scored=("sw", "yo")) for name in ("ner", "parse", "qa")
+}
 
 
 def toy_bank(family: str = "llama", **options) -> Bank:

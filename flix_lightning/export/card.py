@@ -123,7 +123,8 @@ def model_card(
         split=record["split"],
         benchmark=benchmark,
         prompts="\n".join(f"- {task}: `{bank.tasks[task].prompt}`" for task in tasks),
-        end="" if is_encoder_decoder else f" and then {PROMPT_END!r}",
+        end=", in the tokenizer's chat template where it has one"
+        + ("" if is_encoder_decoder else f", else followed by {PROMPT_END!r}"),
         load=LOAD[to].format(**words),
         steps=record["steps"],
         batch_size=config["data"]["batch_size"],
