@@ -15,7 +15,11 @@ COMMANDS = [
     for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf8"), re.DOTALL)
     for line in block.splitlines()
 ]
-TRAIN = [arguments[2:] for arguments in COMMANDS if arguments[:2] == ["python", "train.py"]]
+TRAIN = [
+    arguments[2:]
+    for arguments in COMMANDS
+    if arguments[:2] == ["python", "train.py"] and "--config-dir" not in arguments  # own data: test_data_page.py
+]
 
 
 @pytest.mark.parametrize("overrides", TRAIN, ids=" ".join)

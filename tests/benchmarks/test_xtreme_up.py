@@ -23,19 +23,23 @@ ROWS = {
 }
 
 
-@pytest.fixture
-def release():
+def write_release(up: Path, ner: Path) -> None:
     """Every file of the official layout with one row, other tasks and code-switched languages beside them."""
     for task, listed in LISTED.items():
-        root = Path("MasakhaNER-X" if task == "ner" else f"up/{task}")
+        root = ner if task == "ner" else up / task
         others = ["bn_cs", "hi_cs", "ta_cs"] if task == "semantic_parsing" else []
         for split in ("train", "validation", "test"):
             (root / split).mkdir(parents=True)
             for language in [*listed["languages"], *others]:
                 name = f"en2{language}" if task == "translation" else language
                 (root / split / f"{name}.jsonl").write_text(json.dumps(ROWS[task]) + "\n")
-    Path("up/asr/train").mkdir(parents=True)
-    Path("up/asr/train/af_za.jsonl").write_text("{}\n")
+    (up / "asr/train").mkdir(parents=True)
+    (up / "asr/train/af_za.jsonl").write_text("{}\n")
+
+
+@pytest.fixture
+def release():
+    write_release(Path("up"), Path("MasakhaNER-X"))
 
 
 def made(*overrides: str):
