@@ -14,3 +14,8 @@ torch.set_num_threads(1)
 def _own_directory(tmp_path, monkeypatch):
     """Nothing is written beside the code."""
     monkeypatch.chdir(tmp_path)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=5, help="how often tests/test_kill.py kills a training process")
+    parser.addoption("--kill-seed", type=int, default=0, help="of the moments")
