@@ -5,12 +5,12 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from flix_lightning.command import command, resolved
+from flix_lightning.command import resolved
 from flix_lightning.run_directory import read_config
+from hydra_shell import start
 
 
 @hydra.main(config_path="conf", config_name="evaluate", version_base="1.3")
-@command
 def main(config: DictConfig) -> None:
     plain = resolved(config)
     run = Path(plain["run"])
@@ -44,4 +44,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main, "evaluate")

@@ -7,9 +7,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from flix_lightning.command import command, resolved
+from flix_lightning.command import resolved
 from flix_lightning.errors import FlixError
 from flix_lightning.run_directory import run_directory
+from hydra_shell import start
 
 
 def refuse_nested_launch(trainer: dict) -> None:
@@ -24,7 +25,6 @@ def refuse_nested_launch(trainer: dict) -> None:
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")
-@command
 def main(config: DictConfig) -> float:
     """Train or show one run; its best validation score is what a search maximizes."""
     plain = resolved(config)
@@ -49,4 +49,4 @@ def main(config: DictConfig) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    start(main, "train")

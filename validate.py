@@ -7,13 +7,13 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from flix_lightning.command import command, resolved
+from flix_lightning.command import resolved
+from hydra_shell import start
 
 EVERY = 1 << 60  # malformed rows are all collected here, not refused one by one
 
 
 @hydra.main(config_path="conf", config_name="validate", version_base="1.3")
-@command
 def main(config: DictConfig) -> None:
     plain = resolved(config)
 
@@ -45,4 +45,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main, "validate")

@@ -39,6 +39,7 @@ class EvalBatch:
         inputs: `input_ids`, `attention_mask`, (rows, length) each.
         cells, ids, targets: one an example.
         max_new_tokens: generation stops there.
+        counted: False for a batch that another process scores, walked through only to keep step with it.
     """
 
     inputs: dict[str, Tensor]
@@ -46,6 +47,7 @@ class EvalBatch:
     ids: list[str]
     targets: list[str]
     max_new_tokens: int
+    counted: bool = True
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Self:
         return replace(self, inputs={k: v.to(device, non_blocking=non_blocking) for k, v in self.inputs.items()})

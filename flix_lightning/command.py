@@ -1,5 +1,7 @@
 """The shell of a command: a user's error is one readable message and a non-zero exit, never a traceback."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
@@ -11,9 +13,15 @@ from yaml import YAMLError
 
 from flix_lightning.errors import FlixError
 
+TRACEBACK = "FLIX_TRACEBACK"  # environment variable: 1 shows where an error was raised
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+
 
 def command(function: Callable) -> Callable:
-    """Run `function` with users' errors told on standard error; exit code 1, or 130 when interrupted."""
+    """Run `function` with users' errors told on standard error; exit code 1, or 130 when interrupted.
+
+    What is no user's error is a bug and keeps its traceback.
+    """
 
     @wraps(function)
     def run(*args):
@@ -23,13 +31,32 @@ def command(function: Callable) -> Callable:
             print("interrupted; the same command continues the run", file=sys.stderr)
             sys.exit(130)
         except Exception as error:
-            told = [e for e in causes(error) if isinstance(e, FlixError | OmegaConfBaseException)]
-            if not told:
+            told = message(error)
+            if told is None or os.environ.get(TRACEBACK) == "1":
                 raise
-            print(f"error: {told[-1]}", file=sys.stderr)
+            print(f"error: {told}\n({TRACEBACK}=1 shows where.)", file=sys.stderr)
             sys.exit(1)
 
     return run
+
+
+def message(error: BaseException) -> str | None:
+    """What to tell the user; None for what is no user's error."""
+    chain = list(causes(error))
+    for cause in reversed(chain):
+        if isinstance(cause, FlixError):
+            return str(cause)
+    for cause in reversed(chain):
+        if isinstance(cause, OmegaConfBaseException):
+            return " ".join(str(cause).split())
+        if isinstance(cause, OSError) and cause.errno in DISK:
+            return f"{cause.filename or 'the disk'}: {cause.strerror}."
+        if type(cause).__name__ == "OutOfMemoryError":
+            return (
+                f"{str(cause).splitlines()[0]} A smaller data.micro_batch_size or data.eval_batch_size, or "
+                "trainer.gradient_checkpointing=true needs less."
+            )
+    return None
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:

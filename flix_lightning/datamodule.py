@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 from lightning import LightningDataModule
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 
@@ -210,10 +211,20 @@ class MixtureDataModule(LightningDataModule):
         return self._scoring_loader(self.scored_cells, self.scored_split)
 
     def _scoring_loader(self, cells: Sequence[Cell], split: str) -> DataLoader:
-        """Mixed batches of all examples of `cells`, sorted by length; each process takes every n-th one, none twice."""
-        rows = self._scored_rows(cells, split)[self.trainer.global_rank :: self.trainer.world_size]
-        size = self.batching.eval_batch_size
-        return DataLoader([self._scoring_batch(rows[i : i + size]) for i in range(0, len(rows), size)], batch_size=None)
+        """Mixed batches of all examples of `cells`, sorted by length; each process takes every n-th one.
+
+        The batches are those of one process, so that the answers are too, to the last bit. All processes get the same
+        number: who has none left repeats one, not counted. Processes that share one sharded backbone have to walk
+        through the same batches together; there only the first one counts.
+        """
+        rows, size = self._scored_rows(cells, split), self.batching.eval_batch_size
+        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        rank, processes = self.trainer.global_rank, self.trainer.world_size
+        if isinstance(self.trainer.strategy, ModelParallelStrategy):
+            return DataLoader([self._scoring_batch(batch, rank == 0) for batch in batches], batch_size=None)
+        numbers = range(rank, -(-len(batches) // processes) * processes, processes)
+        mine = [self._scoring_batch(batches[n % len(batches)], n < len(batches)) for n in numbers]
+        return DataLoader(mine, batch_size=None)
 
     def _scored_rows(self, cells: Sequence[Cell], split: str) -> list[tuple[int, int, Cell, Example, Encoded]]:
         """(longest target, length of prompt, cell, example, tokens) of every example, those of like length together."""
@@ -224,7 +235,7 @@ class MixtureDataModule(LightningDataModule):
             rows += [(limit, len(encoded.prompt), cell, example, encoded) for example, encoded in pairs]
         return sorted(rows, key=lambda row: (row[0], row[1], row[3].id))
 
-    def _scoring_batch(self, rows: list[tuple[int, int, Cell, Example, Encoded]]) -> EvalBatch:
+    def _scoring_batch(self, rows: list[tuple[int, int, Cell, Example, Encoded]], counted: bool) -> EvalBatch:
         limits, _, cells, examples, encoded = (list(column) for column in zip(*rows))
         inputs = generation_batch(encoded, self.tokenizer.pad_token_id, self.tokenised.is_encoder_decoder)
-        return EvalBatch(inputs, cells, [e.id for e in examples], [e.target for e in examples], max(limits))
+        return EvalBatch(inputs, cells, [e.id for e in examples], [e.target for e in examples], max(limits), counted)

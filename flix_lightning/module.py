@@ -160,7 +160,9 @@ class FlixModule(LightningModule):
         self.scores = CellScores(cells, self.tasks).to(self.device)
 
     def _score(self, batch: EvalBatch) -> None:
-        self.scores.update(batch.cells, self.generate(batch), batch.targets)
+        predictions = self.generate(batch)
+        if batch.counted:
+            self.scores.update(batch.cells, predictions, batch.targets)
 
     def on_validation_epoch_start(self) -> None:
         self._start_scoring(self.trainer.datamodule.validated_cells)

@@ -44,7 +44,7 @@ class StepLoss(Callback):
         Raises:
             FlixError: the loss is not finite. Looked at when it is logged: until then a GPU need not be waited for.
         """
-        self._sum = self._sum.to(module.device) + outputs["loss"].detach() / trainer.accumulate_grad_batches
+        self._sum = self._sum.to(module.device) + outputs["loss"].detach()  # a share of it already
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         loss, self._sum = trainer.strategy.reduce(self._sum, reduce_op="mean"), torch.zeros(())

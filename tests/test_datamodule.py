@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 from flix_lightning.assembly import build_experiment
 from flix_lightning.errors import FlixError
@@ -53,16 +54,30 @@ def test_a_batch_that_does_not_divide_is_refused():
         shares(3, None, 0)
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3])
-def test_scoring_serves_every_example_once(processes):
-    ids = []
+@pytest.mark.parametrize(
+    ("processes", "strategy"), [(1, None), (2, None), (4, None), (9, None), (3, ModelParallelStrategy())]
+)
+def test_scoring_serves_the_batches_of_one_process_once_in_as_many_turns(processes, strategy):
+    served, lengths = [], set()
     for rank in range(processes):
         overrides = ["data.eval_batch_size=4"]
         data = build_experiment(composed(*SMALL, *overrides), small_benchmark(), untrained_backbone()).datamodule
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=processes)
-        ids += [i for batch in data.test_dataloader() for i in batch.ids]
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=processes, strategy=strategy)
+        batches = list(data.test_dataloader())
+        lengths.add(len(batches))
+        served += [(batch.ids, batch.inputs["input_ids"].tolist()) for batch in batches if batch.counted]
     wanted = [e.id for cell in data.mixture.cells for e in data.benchmark.examples(cell, "test")]
-    assert sorted(ids) == sorted(wanted)
+    assert sorted(i for ids, _ in served for i in ids) == sorted(wanted)
+    assert len(lengths) == 1, "uneven turns hang a backbone that is shared out"
+    assert sorted(served) == sorted(scoring_of_one())
+
+
+def scoring_of_one():
+    data = build_experiment(
+        composed(*SMALL, "data.eval_batch_size=4"), small_benchmark(), untrained_backbone()
+    ).datamodule
+    data.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=None)
+    return [(batch.ids, batch.inputs["input_ids"].tolist()) for batch in data.test_dataloader()]
 
 
 def test_what_is_cut_keeps_its_end_and_is_counted():

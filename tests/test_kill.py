@@ -1,4 +1,4 @@
-"""kill -9 of a real training process at random moments; `pytest -m slow tests/test_kill.py --kills 20` does it 20 times."""
+"""kill -9 of a training process at random moments; `pytest -m slow tests/test_kill.py --kills 20` does it 20 times."""
 
 import os
 import random
@@ -71,6 +71,7 @@ def test_a_run_killed_at_random_moments_ends_bit_for_bit_the_same(request, tmp_p
         assert not run_and_kill(folder, "never", 1, 0)
         same = result(folder, read_record(Path(folder))) == whole
         with capsys.disabled():
-            print(f"\n{place} {occurrence} + {delay * 1000:.1f} ms, {saved}: {'equal' if same else 'DIFFERENT'}", end="")
+            moment = f"{place} {occurrence} + {delay * 1000:.1f} ms"
+            print(f"\n{moment}, {saved}: {'equal' if same else 'DIFFERENT'}", end="")
         equal, done = equal + same, done + 1
     assert equal == kills

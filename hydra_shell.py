@@ -1,0 +1,82 @@
+"""How a command starts: Hydra composes its config, and whatever a user got wrong is told in one message."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+
+from flix_lightning.command import command
+from flix_lightning.errors import FlixError, unknown
+
+CONF = Path(__file__).parent / "conf"
+
+
+def start(main: Callable[[], None], config_name: str) -> None:
+    """Run a function decorated by `hydra.main`."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them itself
+
+    @command
+    def run() -> None:
+        try:
+            main()
+        except HydraException as error:
+            raise explained(error, config_name) from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] == "submitit":
+                raise of_a_job(error) from error
+            raise
+
+    run()
+
+
+def explained(error: HydraException, config_name: str) -> FlixError:
+    """What Hydra's refusal of a command line means, with the nearest match."""
+    if isinstance(error, OverrideParseException):
+        return FlixError(
+            f"cannot read the override {error.override!r}. Write key=value; quote the whole where the value holds "
+            "spaces, brackets or commas: 'mixture.languages=[sw, yo]'."
+        )
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        if choice.startswith("submitit"):
+            return FlixError("hydra/launcher=slurm needs submitit: pip install 'flix-lightning[slurm]'.")
+        return unknown(f"choice of {group}", choice, error.options or [])
+    refused = re.search(r"Could not (?:override|delete) '([^'@]+)", str(error))
+    if refused is None:
+        return FlixError(" ".join(str(error).split()))
+    key, known = refused[1], list(dotted(default_config(config_name)))
+    group = CONF / key
+    if group.is_dir():
+        return FlixError(f"{key}: this command takes no such group; its own are set as {key}=choice, once.")
+    near = get_close_matches(key, known, n=1) or [""]
+    parent = near[0].rpartition(".")[0]
+    return unknown("config key", key, [name for name in known if name.rpartition(".")[0] == parent])
+
+
+def default_config(config_name: str) -> dict[str, Any]:
+    """The config of a command without overrides."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose(config_name), resolve=False)
+
+
+def dotted(config: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Every key of a config by its whole path."""
+    for key, value in config.items():
+        yield before + str(key)
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{before}{key}.")
+
+
+def of_a_job(error: Exception) -> FlixError:
+    """A job of a SLURM sweep failed; submitit's message holds the traceback of the job, and where its log lies."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = next((line.partition(": ")[2] for line in reversed(lines) if "FlixError: " in line), lines[-1])
+    return FlixError(f"a job of the sweep failed: {told} The jobs' logs lie in <runs_dir>/slurm/<job>.")
