@@ -2,6 +2,7 @@
 
 import os
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,9 +27,9 @@ def start(main: Callable[[], None], config_name: str) -> None:
     def run() -> None:
         try:
             main()
-        except HydraException as error:
-            raise explained(error, config_name) from error
         except Exception as error:
+            if raised_by_hydra(error):
+                raise explained(error, config_name) from error
             if type(error).__module__.partition(".")[0] == "submitit":
                 raise of_a_job(error) from error
             raise
@@ -36,7 +37,13 @@ def start(main: Callable[[], None], config_name: str) -> None:
     run()
 
 
-def explained(error: HydraException, config_name: str) -> FlixError:
+def raised_by_hydra(error: Exception) -> bool:
+    """Also where Hydra refuses a command line with an exception of Python's."""
+    places = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, HydraException) or places[-1].startswith("hydra.")
+
+
+def explained(error: Exception, config_name: str) -> FlixError:
     """What Hydra's refusal of a command line means, with the nearest match."""
     if isinstance(error, OverrideParseException):
         return FlixError(

@@ -3,9 +3,9 @@
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -68,7 +68,28 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise FlixError(f"these keys must be given: {', '.join(missing)}.")
-    return OmegaConf.to_container(config, resolve=True)
+    return Section.of(OmegaConf.to_container(config, resolve=True))
+
+
+class Section(dict):
+    """A part of a config that tells which key it lacks.
+
+    Args:
+        place: of the part in the config.
+    """
+
+    def __init__(self, values: Mapping[str, Any], place: str) -> None:
+        super().__init__(values)
+        self.place = place
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], place: str = "") -> Self:
+        """The mapping and all mappings in it."""
+        inner = {k: cls.of(v, f"{place}{k}.") if isinstance(v, Mapping) else v for k, v in values.items()}
+        return cls(inner, place)
+
+    def __missing__(self, key: str) -> None:
+        raise FlixError(f"config key {self.place}{key} is missing.")
 
 
 def key_values(arguments: Sequence[str], about: str, positional: str | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_only
 
 from flix_lightning.checkpoints import Checkpoints
 
@@ -69,7 +69,7 @@ class Preemption(Callback):
             return
         if trainer.strategy.reduce_boolean_decision(self._warned is not None, all=False):
             self.checkpoints.save(trainer)
-            rank_zero_info(f"saved after step {trainer.global_step}: SLURM sent {self._warned}")
+            rank_zero_only(print)(f"saved after step {trainer.global_step}, on SLURM's warning", flush=True)
             self._leave(self._warned or SAVE_ONLY, None)
 
     def _leave(self, number: int, _: FrameType | None) -> None:

@@ -43,7 +43,24 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
 
 def run_directory(config: Mapping[str, Any]) -> Path:
-    return Path(config["runs_dir"]) / config["name"] / fingerprint(config)
+    """
+    Raises:
+        FlixError: a name that would lead out of `runs_dir`.
+    """
+    if not isinstance(config["runs_dir"], str):
+        raise FlixError(f"runs_dir: a path; got {config['runs_dir']!r}.")
+    return Path(config["runs_dir"]) / plain_name("name", config["name"]) / fingerprint(config)
+
+
+def plain_name(place: str, name: Any) -> str:
+    """The name, if it can be one of a file.
+
+    Raises:
+        FlixError: it is no text, or holds what leads elsewhere: a slash, a leading dot, an unprintable character.
+    """
+    if not isinstance(name, str) or not name or name.startswith(".") or set(name) & set("/\\") or not name.isprintable():
+        raise FlixError(f"{place}: a name for a folder or file, without slashes or a leading dot; got {name!r}.")
+    return name
 
 
 def make_directory(path: Path) -> None:

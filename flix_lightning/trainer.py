@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from flix_lightning.checkpoints import WholeFiles
 from flix_lightning.errors import FlixError
@@ -50,28 +51,35 @@ class TrainerSettings:
             raise FlixError(f"trainer.gradient_clip: above 0, or null; got {self.gradient_clip!r}.")
 
     def build(self, run: Path, logger: Logger | None, callbacks: Sequence[Callback]) -> Trainer:
-        """The trainer of one run; how it splits a step into micro-batches is set once its processes are known."""
+        """The trainer of one run; how it splits a step into micro-batches is set once its processes are known.
+
+        Raises:
+            FlixError: what Lightning refuses: devices that are not there, an unknown strategy or precision.
+        """
         shown = progress(self.progress)
         strategy = DDPStrategy(forward_sync_buffers=False) if self.strategy == "ddp" else self.strategy
         # Lightning's own requeueing saves elsewhere and outside of the schedule; see preemption.py
         slurm = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
-        return Trainer(
-            accelerator=self.accelerator,
-            devices=self.devices,
-            num_nodes=self.num_nodes,
-            strategy=strategy,
-            precision=self.precision,
-            max_steps=self.max_steps,
-            max_epochs=1,
-            gradient_clip_val=self.gradient_clip,
-            check_val_every_n_epoch=None,
-            num_sanity_val_steps=0,
-            log_every_n_steps=10,
-            use_distributed_sampler=False,
-            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in shown),
-            enable_model_summary=False,
-            default_root_dir=run,
-            logger=logger or False,
-            plugins=[WholeFiles(), *slurm],
-            callbacks=[*callbacks, *shown],
-        )
+        try:
+            return Trainer(
+                accelerator=self.accelerator,
+                devices=self.devices,
+                num_nodes=self.num_nodes,
+                strategy=strategy,
+                precision=self.precision,
+                max_steps=self.max_steps,
+                max_epochs=1,
+                gradient_clip_val=self.gradient_clip,
+                check_val_every_n_epoch=None,
+                num_sanity_val_steps=0,
+                log_every_n_steps=10,
+                use_distributed_sampler=False,
+                enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in shown),
+                enable_model_summary=False,
+                default_root_dir=run,
+                logger=logger or False,
+                plugins=[WholeFiles(), *slurm],
+                callbacks=[*callbacks, *shown],
+            )
+        except (ValueError, TypeError, LookupError, RuntimeError, MisconfigurationException) as error:
+            raise FlixError(f"trainer: {' '.join(str(error).split())}") from error

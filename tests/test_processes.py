@@ -49,6 +49,8 @@ def test_the_number_of_processes_may_change_on_resume(one):
     run_on(2, "changed", "trainer.checkpoint_every=2", "trainer.keep_checkpoints=3")
     for late in [run / "record.json", *run.glob("checkpoints/step-*[56].ckpt")]:
         late.unlink()
+    for seen in run.glob("seen-*.json"):
+        seen.unlink()
     again = run_on(1, "changed")
     assert list(steps_seen("changed"))[-2:] == [4, 5]
     assert again["cells"] == one[1]["cells"]

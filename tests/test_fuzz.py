@@ -1,0 +1,79 @@
+"""No command line ends in a raw traceback: random overrides are composed and built, never trained."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flix_lightning.assembly import build_experiment, construct
+from flix_lightning.command import message, resolved
+from flix_lightning.filling import fill
+from flix_lightning.quiet import quieten
+from flix_lightning.run_directory import run_directory
+from flix_lightning.trainer import TrainerSettings
+from hydra_shell import default_config, dotted, explained, raised_by_hydra
+from tests.configs import ROOT, small_benchmark, untrained_backbone
+
+KEYS = [key for key in dotted(default_config("train")) if not key.startswith(("model", "benchmark._target_"))]
+GROUPS = sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name not in ("model", "hydra"))
+WORDS = ["task", "language", "shared", "flix", "lora", "sw", "ner", "auto", "ddp", "all", "linear", "x", "true", "null"]
+
+scalars = st.one_of(
+    st.integers(-3, 3),
+    st.sampled_from([10**9, -(10**18), 10**30]),
+    st.floats(allow_nan=True, allow_infinity=True, width=32),
+    st.sampled_from(WORDS),
+    st.text("abcé./-_ ", min_size=1, max_size=5).map(lambda text: f"'{text}'"),
+)
+lists = st.lists(scalars, max_size=3).map(lambda items: f"[{', '.join(map(str, items))}]")
+mappings = st.dictionaries(st.sampled_from(WORDS[:8]), st.one_of(scalars, lists), max_size=2).map(
+    lambda items: "{" + ", ".join(f"{key}: {value}" for key, value in items.items()) + "}"
+)
+values = st.one_of(scalars, lists, mappings)
+overrides = st.one_of(
+    st.builds("{}={}".format, st.sampled_from(KEYS), values),
+    st.builds("+{}.{}={}".format, st.sampled_from(KEYS), st.sampled_from(WORDS), values),
+    st.builds("~{}".format, st.sampled_from(KEYS)),
+    st.builds("{}={}".format, st.sampled_from(GROUPS), st.sampled_from([*WORDS, "none", "csv", "joint", "constant"])),
+    st.text("abc=+~[]{}$.,:\\'\" ", max_size=8),
+)
+
+
+def build(chosen: list[str]) -> None:
+    """What train.py does before it trains, on a toy model."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        try:
+            composed = compose("train", overrides=chosen)
+        except Exception as error:
+            if raised_by_hydra(error):
+                raise explained(error, "train") from error
+            raise
+    quieten()
+    config = resolved(composed)
+    run = run_directory(config)
+    construct("logger", config["logger"], save_dir=run)
+    trainer = fill("trainer", TrainerSettings, config["trainer"]).build(run, None, [])
+    experiment = build_experiment(config, small_benchmark(), untrained_backbone())
+    experiment.datamodule.batching.micro_batches(trainer.world_size)
+    experiment.datamodule.mixing.probabilities([20, 10])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(st.lists(overrides, min_size=1, max_size=3))
+def test_no_overrides_end_in_a_traceback(chosen):
+    try:
+        build(chosen)
+    except Exception as error:
+        told = message(error)
+        if told is None:
+            raise
+        assert told and "\n" not in told.strip(), told
+
+
+@pytest.mark.slow
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(overrides, min_size=1, max_size=3))
+def test_no_overrides_end_in_a_traceback_searched_longer(chosen):
+    test_no_overrides_end_in_a_traceback.hypothesis.inner_test(chosen)
