@@ -18,7 +18,7 @@ def main(config: DictConfig) -> None:
 
     from lightning import Trainer
 
-    from flix_lightning.assembly import construct
+    from flix_lightning.assembly import construct, stored_model
     from flix_lightning.evaluation import evaluate
     from flix_lightning.filling import fill
     from flix_lightning.quiet import quieten
@@ -29,7 +29,7 @@ def main(config: DictConfig) -> None:
     policy = fill("unseen_language", UnseenLanguage, plain["unseen_language"])
     trained_on = construct("benchmark", trained["benchmark"])
     scored_on = construct("benchmark", plain.get("benchmark")) or trained_on
-    backbone = construct("model", trained["model"])
+    backbone = stored_model(trained["model"], plain["trust_remote_code"])
     trainer = Trainer(
         accelerator=plain["accelerator"],
         devices=1,

@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
-from flix_lightning.command import command
+from flix_lightning.command import command, message
 from flix_lightning.errors import FlixError, unknown
 
 CONF = Path(__file__).parent / "conf"
@@ -28,19 +28,19 @@ def start(main: Callable[[], None], config_name: str) -> None:
         try:
             main()
         except Exception as error:
-            if raised_by_hydra(error):
+            module = module_of(error)
+            if isinstance(error, HydraException) or module.startswith("hydra._internal"):
                 raise explained(error, config_name) from error
-            if type(error).__module__.partition(".")[0] == "submitit":
+            if module == "hydra.core.utils" or module.startswith("submitit"):  # it came back from a job
                 raise of_a_job(error) from error
             raise
 
     run()
 
 
-def raised_by_hydra(error: Exception) -> bool:
-    """Also where Hydra refuses a command line with an exception of Python's."""
-    places = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return isinstance(error, HydraException) or places[-1].startswith("hydra.")
+def module_of(error: Exception) -> str:
+    """Where it was raised: Hydra refuses some command lines with exceptions of Python's."""
+    return [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
 
 
 def explained(error: Exception, config_name: str) -> FlixError:
@@ -82,8 +82,9 @@ def dotted(config: Mapping[str, Any], before: str = "") -> Iterator[str]:
             yield from dotted(value, f"{before}{key}.")
 
 
-def of_a_job(error: Exception) -> FlixError:
-    """A job of a SLURM sweep failed; submitit's message holds the traceback of the job, and where its log lies."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next((line.partition(": ")[2] for line in reversed(lines) if "FlixError: " in line), lines[-1])
-    return FlixError(f"a job of the sweep failed: {told} The jobs' logs lie in <runs_dir>/slurm/<job>.")
+def of_a_job(error: Exception) -> Exception:
+    """A job of a SLURM sweep failed: a user's error as it is, another with the place of the jobs' logs."""
+    if message(error) is not None:
+        return error
+    last = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+    return FlixError(f"a job of the sweep failed: {last[0]} The jobs' logs lie in <runs_dir>/slurm/<job>.")

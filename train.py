@@ -16,11 +16,13 @@ from hydra_shell import start
 def refuse_nested_launch(trainer: dict) -> None:
     """Lightning would start every further process with the whole sweep as its command, and each would sweep again."""
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    launched = {"LOCAL_RANK", "SLURM_PROCID"} & os.environ.keys()
-    if sweeping and trainer["devices"] not in (1, "1") and not launched:
+    launched = {"LOCAL_RANK", "SUBMITIT_EXECUTOR"} & os.environ.keys()
+    several = trainer["devices"] not in (1, "1") or trainer["num_nodes"] != 1
+    if sweeping and several and not launched:
         raise FlixError(
-            f"a sweep (-m) cannot start {trainer['devices']} processes a run itself; set trainer.devices=1, or let "
-            "torchrun or SLURM start the processes."
+            f"a sweep (-m) with trainer.devices={trainer['devices']}, trainer.num_nodes={trainer['num_nodes']}: each "
+            "process that a run starts would start the whole sweep again. Set both to 1, let SLURM start one job a "
+            "configuration (hydra/launcher=slurm), or start the processes around the sweep with torchrun."
         )
 
 
@@ -28,16 +30,17 @@ def refuse_nested_launch(trainer: dict) -> None:
 def main(config: DictConfig) -> float:
     """Train or show one run; its best validation score is what a search maximizes."""
     plain = resolved(config)
-    refuse_nested_launch(plain["trainer"])
     run = run_directory(plain)
 
     from lightning.pytorch.utilities import rank_zero_only
 
-    from flix_lightning.assembly import construct
+    from flix_lightning.assembly import check_sections, construct
     from flix_lightning.report.screen import print_report
     from flix_lightning.results import read_record
     from flix_lightning.training import train
 
+    check_sections(plain)
+    refuse_nested_launch(plain["trainer"])
     if (run / "record.json").is_file():
         record = read_record(run)
     else:

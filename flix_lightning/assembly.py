@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
+from lightning.pytorch.loggers import Logger
+
 from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.benchmark import Benchmark
 from flix_lightning.composition import Composer, FeatureDropout
@@ -22,7 +24,12 @@ SECTIONS = (
     "name", "seed", "runs_dir", "model", "benchmark", "mixture", "adapter", "rank", "feature_dropout", "data",
     "optimizer", "trainer", "logger", "warm_start",
 )  # fmt: skip
-ALLOWED_TARGETS = ("flix_lightning.", "lightning.pytorch.loggers.")
+# section -> where its classes and functions lie, and what they have to give
+TARGETS: dict[str, tuple[tuple[str, ...], type]] = {
+    "model": (("flix_lightning.models.",), Backbone),
+    "benchmark": (("flix_lightning.benchmarks.",), Benchmark),
+    "logger": (("flix_lightning.", "lightning.pytorch.loggers."), Logger),
+}
 
 
 @dataclass(frozen=True)
@@ -36,23 +43,63 @@ class Experiment:
 def construct(place: str, section: Mapping[str, Any] | None, **known: Any):
     """The object that a section with a `_target_` names; None for an empty section.
 
-    Only the project's own classes and Lightning's loggers can be named: a config, also one that came with somebody's
-    run, executes nothing else.
+    A config, also one that came with somebody's run, makes models, benchmarks and loggers of the project's own or of
+    Lightning's, and calls nothing else.
 
     Raises:
         FlixError: a target that is not allowed or does not exist, or arguments it does not take.
     """
     if not section:
         return None
-    path = section.get("_target_", "")
-    if not isinstance(path, str) or not path.startswith(ALLOWED_TARGETS):
-        raise unknown(f"{place}._target_", path, [f"{allowed}..." for allowed in ALLOWED_TARGETS])
+    if not isinstance(section, Mapping):
+        raise FlixError(f"{place}: a mapping with a _target_; got {section!r}.")
+    path, (allowed, kind) = section.get("_target_", ""), TARGETS[place]
+    if not isinstance(path, str) or not path.startswith(allowed):
+        raise unknown(f"{place}._target_", path, [f"{prefix}..." for prefix in allowed])
     module, _, name = path.rpartition(".")
     try:
         target = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise FlixError(f"{place}._target_: {path!r} does not exist: {error}") from error
+    if not _gives(target, kind):
+        raise FlixError(f"{place}._target_: {path!r} gives no {kind.__name__}.")
     return fill(place, target, without(section, "_target_"), **known)
+
+
+def _gives(target: Any, kind: type) -> bool:
+    """Whether calling `target` makes a `kind`, by its annotation if it is a function."""
+    made = target if isinstance(target, type) else getattr(target, "__annotations__", {}).get("return")
+    if not isinstance(made, type):
+        return False
+    return hasattr(made, "examples") if kind is Benchmark else issubclass(made, kind)
+
+
+def stored_model(section: Mapping[str, Any], trust_remote_code: bool) -> Backbone:
+    """The backbone of a finished run; that its trainer trusted a model's own Python code says nothing here.
+
+    Raises:
+        FlixError: the model brings code, and nobody here asked to run it.
+    """
+    if section.get("trust_remote_code") and not trust_remote_code:
+        raise FlixError(
+            f"model {section.get('name')!r} of this run brings Python code of its own; if you trust its authors, set "
+            "trust_remote_code=true."
+        )
+    return construct("model", section)
+
+
+def check_sections(config: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        FlixError: a section that is unknown or has not the shape of one.
+    """
+    for key, value in config.items():
+        if key not in SECTIONS:
+            raise unknown("config key", key, SECTIONS)
+        if key not in ("name", "seed", "runs_dir", "warm_start") and not isinstance(value, Mapping):
+            raise FlixError(f"{key}: a mapping of keys to values; got {value!r}.")
+    if not fits(config["seed"], int) or not 0 <= config["seed"] < 1 << 32:
+        raise FlixError(f"seed: a whole number of at least 0, below 2^32; got {config['seed']!r}.")
 
 
 def without(section: Mapping[str, Any], *keys: str) -> dict[str, Any]:
@@ -86,11 +133,7 @@ def build_experiment(
     Raises:
         FlixError: any setting that is unknown, missing or impossible.
     """
-    for key in config:
-        if key not in SECTIONS:
-            raise unknown("config key", key, SECTIONS)
-    if not fits(config["seed"], int) or config["seed"] < 0:
-        raise FlixError(f"seed: a whole number of at least 0; got {config['seed']!r}.")
+    check_sections(config)
     start = Finished(trained) if trained else fill("warm_start", WarmStart, config.get("warm_start") or {}).read()
     mixture = build_mixture(config, benchmark)
     adapter = config["adapter"]

@@ -16,7 +16,7 @@ from flix_lightning.few_shot import stand_ins
 from flix_lightning.mixture import ALL, Mixture
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.results import cell_rows, read_record
-from flix_lightning.run_directory import write_whole
+from flix_lightning.run_directory import plain_name, write_whole
 from flix_lightning.unseen import TASK_ONLY, UnseenLanguage
 
 
@@ -64,6 +64,6 @@ def evaluate(
         "truncated_examples": data.tokenised.truncated,
     }
     policy = "" if unseen_language == TASK_ONLY else f"-{unseen_language.stand_in}"
-    path = run / f"scores-{scored_on.name}-{split}{policy}.json"
+    path = run / f"scores-{plain_name('benchmark.name', scored_on.name)}-{split}{policy}.json"
     write_whole(path, json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
     return scores

@@ -20,6 +20,8 @@ def fill(place: str, target: Callable, section: Mapping[str, Any], **known: Any)
     Raises:
         FlixError: a key that `target` does not take, one that it needs and is missing, or a value of another type.
     """
+    if not isinstance(section, Mapping):
+        raise FlixError(f"{place}: a mapping of keys to values; got {section!r}.")
     parameters = {name: p for name, p in signature(target).parameters.items() if name not in known}
     takes_more = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())  # as Lightning's loggers do
     parameters = {name: p for name, p in parameters.items() if p.kind is not Parameter.VAR_KEYWORD}

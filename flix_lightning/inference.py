@@ -6,7 +6,7 @@ from string import Formatter
 
 import torch
 
-from flix_lightning.assembly import construct
+from flix_lightning.assembly import stored_model
 from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.language_words import in_words
 from flix_lightning.composition import ActiveComposition
@@ -43,15 +43,18 @@ class FlixModel:
         self.backbone.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
     @staticmethod
-    def from_run(run: str | Path, device: str | None = None) -> "FlixModel":
+    def from_run(run: str | Path, device: str | None = None, trust_remote_code: bool = False) -> "FlixModel":
         """The adapters of a finished run on its backbone.
+
+        Args:
+            trust_remote_code: run the Python code that comes with the backbone, if it is of that kind.
 
         Raises:
             FlixError: no finished run lies there.
         """
         config = read_config(Path(run))
         bank = Bank.read(Path(run))
-        return FlixModel(construct("model", config["model"]), bank, device)
+        return FlixModel(stored_model(config["model"], trust_remote_code), bank, device)
 
     @staticmethod
     def from_bank(path: str | Path, backbone: Backbone, device: str | None = None) -> "FlixModel":

@@ -58,7 +58,13 @@ def plain_name(place: str, name: Any) -> str:
     Raises:
         FlixError: it is no text, or holds what leads elsewhere: a slash, a leading dot, an unprintable character.
     """
-    if not isinstance(name, str) or not name or name.startswith(".") or set(name) & set("/\\") or not name.isprintable():
+    if (
+        not isinstance(name, str)
+        or not name
+        or name.startswith(".")
+        or set(name) & set("/\\")
+        or not name.isprintable()
+    ):
         raise FlixError(f"{place}: a name for a folder or file, without slashes or a leading dot; got {name!r}.")
     return name
 

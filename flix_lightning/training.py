@@ -13,6 +13,7 @@ from flix_lightning.assembly import Experiment, build_experiment
 from flix_lightning.bank import ADAPTER, Bank
 from flix_lightning.benchmarks.benchmark import Benchmark
 from flix_lightning.checkpoints import Checkpoints, newest_sound
+from flix_lightning.credentials import refuse_credentials
 from flix_lightning.filling import fill
 from flix_lightning.injection import adapter_state, load_adapter_state
 from flix_lightning.models.backbone import Backbone
@@ -47,6 +48,7 @@ def train(
         FlixError: a setting that cannot be.
     """
     quieten()
+    refuse_credentials({**config, "overrides": overrides})
     settings = fill("trainer", TrainerSettings, config["trainer"])
     if settings.gradient_checkpointing:
         backbone.model.gradient_checkpointing_enable({"use_reentrant": False})

@@ -35,17 +35,13 @@ def cluster(tmp_path_factory):
 
 
 def arguments(runs: Path, *overrides: str) -> list[str]:
-    return [sys.executable, "train.py", *overrides, *SETTINGS, f"runs_dir={runs}"]
+    return [sys.executable, "train.py", *SETTINGS, f"runs_dir={runs}", *overrides]
 
 
 def sweep(runs: Path, *overrides: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        arguments(runs, "-m", *LAUNCHER, *overrides),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    python, script, *rest = arguments(runs, *LAUNCHER, *overrides)
+    command = [python, script, "-m", *rest]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def finished(sweeping: subprocess.Popen) -> None:
@@ -77,7 +73,7 @@ def test_a_job_on_two_nodes_gives_the_scores_of_one_process(cluster, tmp_path):
 def test_a_failing_job_is_told_as_one_error(cluster, tmp_path):
     _, told = sweep(tmp_path, "trainer.max_steps=2", "feature_dropout.p=7").communicate(timeout=WAIT)
     assert "Traceback" not in told
-    assert "feature_dropout.p" in told and "[0, 1]" in told and "slurm/" in told
+    assert "feature_dropout.p" in told and "[0, 1]" in told
 
 
 LONG = ("trainer.max_steps=40", "trainer.checkpoint_every=7", "trainer.validate_every=20", "seed=0")

@@ -14,6 +14,7 @@ from flix_lightning.errors import FlixError
 from flix_lightning.report.comparison import Record, comparison
 from flix_lightning.report.page import write_page
 from flix_lightning.report.paper import TABLE_1
+from flix_lightning.run_directory import plain_name
 
 BEGIN, END = "<!-- generated from results/: begin -->", "<!-- generated from results/: end -->"
 
@@ -36,7 +37,8 @@ def collect(runs: Sequence[Path], results: Path) -> None:
         for path, record in finished(run).items():
             config = record["config"]
             mixture, name = config["mixture"]["name"], config["name"]
-            folder = results / (mixture if name == f"{mixture}-{config['adapter']['name']}" else name)
+            chosen = mixture if name == f"{mixture}-{config['adapter']['name']}" else name
+            folder = results / plain_name(f"{path}: name", chosen)
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / f"{path.parent.parent.name}-{path.parent.name}.json")
 
