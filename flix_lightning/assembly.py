@@ -67,11 +67,11 @@ def construct(place: str, section: Mapping[str, Any] | None, **known: Any):
 
 
 def _gives(target: Any, kind: type) -> bool:
-    """Whether calling `target` makes a `kind`, by its annotation if it is a function."""
+    """Whether calling `target` makes a `kind`: by its bases, or by its annotation if it is a function."""
+    if kind is Benchmark:  # a protocol: its classes are told by where they are defined
+        return isinstance(target, type) and target.__module__.startswith(TARGETS["benchmark"][0])
     made = target if isinstance(target, type) else getattr(target, "__annotations__", {}).get("return")
-    if not isinstance(made, type):
-        return False
-    return hasattr(made, "examples") if kind is Benchmark else issubclass(made, kind)
+    return isinstance(made, type) and issubclass(made, kind)
 
 
 def stored_model(section: Mapping[str, Any], trust_remote_code: bool) -> Backbone:
