@@ -36,13 +36,12 @@ def test_every_adapter_builds_and_its_matched_rank_is_derived(adapter):
     assert composer.active_rank(mixture.train) == per_example
 
 
-@pytest.mark.parametrize("group", ["feature_dropout", "trainer", "mixture", "rank", "experiment"])
+@pytest.mark.parametrize("group", ["feature_dropout", "trainer", "mixture", "rank"])
 def test_every_choice_of_a_group_builds(group):
     needed = {
         "mixture=multilingual": ["mixture.task=ner"],
         "mixture=multitask": ["mixture.language=sw"],
         "rank=shared": ["adapter=flix_shared"],
-        "experiment=table4_rank": ["mixture.task=ner"],
         "mixture=single_tasks": ["benchmark=cldr_compositional"],
         "mixture=composite_tasks": ["benchmark=cldr_compositional"],
     }
