@@ -1,19 +1,27 @@
-"""The README's commands are commands that work."""
+"""The commands of the README and of docs/export.md are commands that work."""
 
+import json
 import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from flix_lightning.assembly import build_composer, build_mixture
 from tests.configs import ROOT, SMALL, composed, small_benchmark
 
+PAGES = [ROOT / "README.md", ROOT / "docs/export.md"]
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    """The code blocks of one kind."""
+    return re.findall(rf"```{kind}\n(.*?)```", page.read_text(encoding="utf8"), re.DOTALL)
+
+
 COMMANDS = [
-    shlex.split(line, comments=True)
-    for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf8"), re.DOTALL)
-    for line in block.splitlines()
+    shlex.split(line, comments=True) for page in PAGES for block in blocks(page, "bash") for line in block.splitlines()
 ]
 TRAIN = [
     arguments[2:]
@@ -50,7 +58,32 @@ def test_train_evaluate_report_and_preview_run_as_written(tmp_path):
     assert list((tmp_path / "results").glob("*.md"))
 
 
-def call(*arguments: str) -> str:
+@pytest.mark.slow
+def test_docs_export_runs_as_written(tmp_path):
+    """Its commands and its Python, on one small run; what needs other runs or LoRAs apart."""
+    page, home = ROOT / "docs" / "export.md", tmp_path / "runs/joint-flix/HASH"
+    small = [*SMALL, "trainer.max_steps=2"]
+    told = call("train.py", *small, "mixture.tasks=[ner, qa_cross_lang]", "mixture.languages=[yo, bn]", cwd=tmp_path)
+    (tmp_path / told.split()[-1]).rename(home)
+    (tmp_path / "requests.jsonl").write_text('{"task": "ner", "language": "sw", "text": "22 Aprili 2022"}\n')
+    for line in "".join(blocks(page, "bash")).splitlines():
+        words = shlex.split(line, comments=True)[1:]
+        if "path/of/lora" not in line and "new_language" not in line:
+            chosen = {word.partition("=")[0] for word in words}
+            own = [word for word in small if word.partition("=")[0] not in chosen] if words[0] == "train.py" else []
+            call(*words, *own, cwd=tmp_path)
+    assert json.loads((tmp_path / "answers.jsonl").read_text())["answer"] is not None
+    (tmp_path / "adapter.safetensors").write_bytes((home / "adapter.safetensors").read_bytes())
+    for block in blocks(page, "python"):
+        call("-c", block, cwd=tmp_path)
+
+
+def call(*arguments: str, cwd: Path = ROOT) -> str:
     return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+        [sys.executable, *(str(ROOT / a) if a.endswith(".py") else a for a in arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
     ).stdout
