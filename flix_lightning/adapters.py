@@ -38,6 +38,7 @@ class AdapterBank(nn.Module):
         lora_a: (ranks, in), drawn uniformly from +-1/sqrt(in), as PEFT does.
         lora_b: (ranks, out), zero at the start, so that a fresh bank changes nothing. It is stored transposed, a
             feature's rows side by side in both factors.
+        working_a, working_b: (capacity, in), (capacity, out), the rows of a training step (see `working_set`).
     """
 
     def __init__(self, base: nn.Linear, ranks: int, active: ActiveComposition, scaling: float = 1.0) -> None:
@@ -49,7 +50,9 @@ class AdapterBank(nn.Module):
         self.lora_a = nn.Parameter(torch.empty(ranks, base.in_features, **place))
         self.lora_b = nn.Parameter(torch.zeros(ranks, base.out_features, **place))
         nn.init.uniform_(self.lora_a, -1 / math.sqrt(base.in_features), 1 / math.sqrt(base.in_features))
-        self._composed: tuple[tuple[int, ...], Tensor, Tensor] | None = None
+        self.working_a: nn.Parameter | None = None
+        self.working_b: nn.Parameter | None = None
+        self._composed: tuple[tuple, Tensor, Tensor] | None = None
 
     @property
     def weight(self) -> Tensor:
@@ -74,40 +77,67 @@ class AdapterBank(nn.Module):
         Raises:
             ValueError: the rows of `x` are no multiple of the composition's batch.
         """
+        composition = self.active.current
+        if composition is None:
+            return self.base(x)
+        if len(x) % len(composition.index):
+            raise ValueError(f"{len(x)} rows cannot be served by a composition of {len(composition.index)}")
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))  # once for the linear and the factors
         y = self.base(x)
-        if self.active.current is None:
-            return y
-        if len(x) % len(self.active.current.index):
-            raise ValueError(f"{len(x)} rows cannot be served by a composition of {len(self.active.current.index)}")
         if self.active.wide is not None:
-            return y + self._wide(x, self.active.wide).view_as(y).to(y.dtype)
-        return y + self._gathered(x, len(self.active.current.index)).view_as(y).to(y.dtype)
+            return self._wide(x, y, self.active.wide)
+        return self._gathered(x, y, len(composition.index))
 
-    def _gathered(self, x: Tensor, batch: int) -> Tensor:
-        """Take each example's own factors: the cost does not depend on the number of features."""
-        a, b = self._factors()
+    def _gathered(self, x: Tensor, y: Tensor, batch: int) -> Tensor:
+        """Add what each example's own factors say: the cost does not depend on the number of features."""
+        a, b = self._factors(self._dtype(x))
         hidden = torch.bmm(x.reshape(batch, -1, self.in_features).to(a.dtype), a.transpose(1, 2))
-        return torch.bmm(hidden, b.to(hidden.dtype))
+        if y.dtype != hidden.dtype:
+            return y + torch.bmm(hidden, b).view_as(y).to(y.dtype)
+        return torch.baddbmm(y.reshape(batch, -1, self.out_features), hidden, b).view_as(y)
 
-    def _wide(self, x: Tensor, gate: Tensor) -> Tensor:
+    def _wide(self, x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
         """Push every example through all ranks, with the gate (batch, ranks) between: best while ranks are few."""
-        hidden = functional.linear(x.reshape(len(gate), -1, self.in_features).to(self.lora_a.dtype), self.lora_a)
-        hidden = hidden * (gate * self.scaling)[:, None].to(hidden.dtype)
-        return hidden @ self.lora_b.to(hidden.dtype)
+        lora_a, lora_b = (factor.to(self._dtype(x)) for factor in (self.lora_a, self.lora_b))
+        hidden = functional.linear(x.reshape(len(gate), -1, self.in_features).to(lora_a.dtype), lora_a)
+        hidden = (hidden * (gate * self.scaling)[:, None].to(hidden.dtype)).flatten(0, 1)
+        if y.dtype != hidden.dtype:
+            return y + (hidden @ lora_b).view_as(y).to(y.dtype)
+        return torch.addmm(y.reshape(-1, self.out_features), hidden, lora_b).view_as(y)
 
-    def _factors(self) -> tuple[Tensor, Tensor]:
+    def _dtype(self, x: Tensor) -> torch.dtype:
+        """The number format of the low-rank products: autocast's, which `x` has by then, or the factors' own."""
+        return x.dtype if torch.is_autocast_enabled(x.device.type) else self.lora_a.dtype
+
+    def _factors(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """(batch, active rank, in) and (batch, active rank, out), the weights folded into the first.
 
         Without gradients they are kept until the next composition: a generation composes once, not at every token.
         """
+        if torch.is_grad_enabled():
+            self._composed = None
+            return self._compose(dtype)
+        version = (self.active.version, self.lora_a._version, self.lora_b._version, dtype)
+        if self._composed is None or self._composed[0] != version:
+            self._composed = (version, *self._compose(dtype))
+        return self._composed[1:]
+
+    def _compose(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         composition = self.active.current
-        version = (self.active.version, self.lora_a._version, self.lora_b._version)
-        if not torch.is_grad_enabled() and self._composed is not None and self._composed[0] == version:
-            return self._composed[1:]
-        a = functional.embedding(composition.index, self.lora_a) * (composition.weight * self.scaling)[..., None]
-        b = functional.embedding(composition.index, self.lora_b)
-        self._composed = None if torch.is_grad_enabled() else (version, a, b)
-        return a, b
+        whole = (self.working_a, self.working_b) if self.active.working else (self.lora_a, self.lora_b)
+        a, b = (functional.embedding(composition.index, factor) for factor in whole)
+        return (a * (composition.weight * self.scaling)[..., None]).to(dtype), b.to(dtype)
+
+    def work_on(self, capacity: int) -> None:
+        """Train `capacity` working rows in place of the whole factors, which keep their values."""
+        for working, factor in (("working_a", self.lora_a), ("working_b", self.lora_b)):
+            factor.requires_grad_(False)
+            setattr(self, working, nn.Parameter(factor.new_zeros(capacity, factor.shape[1])))
+
+    def working_factors(self) -> tuple[tuple[nn.Parameter, Tensor], ...]:
+        """Both working factors, each with its whole."""
+        return (self.working_a, self.lora_a), (self.working_b, self.lora_b)
 
     def delta_weight(self, index: Tensor, weight: Tensor) -> Tensor:
         """The composed update (out, in) of one example: `index` and `weight` are its rows (active rank,)."""

@@ -19,6 +19,7 @@ class TrainBatch:
         global_cells: the cells of the whole global batch, in order.
         positions: (rows,), where this share's rows stand in the global batch.
         global_targets: target tokens in the whole global batch.
+        places: (2, places), see `target_places`.
     """
 
     inputs: dict[str, Tensor]
@@ -26,9 +27,11 @@ class TrainBatch:
     global_cells: list[Cell]
     positions: list[int]
     global_targets: int
+    places: Tensor
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Self:
-        return replace(self, inputs={k: v.to(device, non_blocking=non_blocking) for k, v in self.inputs.items()})
+        inputs = {k: v.to(device, non_blocking=non_blocking) for k, v in self.inputs.items()}
+        return replace(self, inputs=inputs, places=self.places.to(device, non_blocking=non_blocking))
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell, Feature, FeatureSpace, Featurizer
@@ -42,6 +42,11 @@ class Composition(NamedTuple):
         """That of some examples of the batch."""
         return Composition(self.index[rows], self.weight[rows])
 
+    def padded(self, width: int) -> "Composition":
+        """With `width` columns, the further ones without weight: batches of one shape for a compiled model."""
+        spare = (0, width - self.index.shape[1])
+        return Composition(nn.functional.pad(self.index, spare), nn.functional.pad(self.weight, spare))
+
 
 class ActiveComposition:
     """The one holder all adapter banks of a model read from; set at the start of a step and left set.
@@ -58,12 +63,17 @@ class ActiveComposition:
         self.version = 0
         self.current: Composition | None = None
         self.wide: Tensor | None = None
+        self.working = False
 
-    def set(self, composition: Composition | None) -> None:
-        """Serve `composition` from now on; `None` switches every adapter off."""
+    def set(self, composition: Composition | None, working: bool = False) -> None:
+        """Serve `composition` from now on; `None` switches every adapter off.
+
+        Args:
+            working: its places are those of the banks' working rows, not of all ranks.
+        """
         self.version += 1
-        self.current, self.wide = composition, None
-        if composition is not None and self.ranks <= self.WIDE_UP_TO * composition.index.shape[1]:
+        self.current, self.wide, self.working = composition, None, working
+        if composition is not None and not working and self.ranks <= self.WIDE_UP_TO * composition.index.shape[1]:
             gate = composition.weight.new_zeros(len(composition.index), self.ranks)
             self.wide = gate.scatter_add_(1, composition.index, composition.weight)
 

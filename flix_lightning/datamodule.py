@@ -19,6 +19,7 @@ from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.mixture import Mixture, sampling_probabilities
 from flix_lightning.sampling import GlobalBatches
+from flix_lightning.target_head import target_places
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,10 @@ class _TrainShares(Dataset):
         # rows lie sorted by length: every n-th one gives all shares like lengths
         positions = list(range(micro * self.processes + self.rank, len(rows), self.processes * self.micro_batches))
         share = [rows[i] for i in positions]
-        inputs = training_batch(share, self.data.tokenizer.pad_token_id, self.data.tokenised.is_encoder_decoder)
-        return TrainBatch(inputs, step, cells, positions, sum(len(row.target) for row in rows))
+        is_encoder_decoder = self.data.tokenised.is_encoder_decoder
+        inputs = training_batch(share, self.data.tokenizer.pad_token_id, is_encoder_decoder)
+        places = target_places(inputs["labels"], is_encoder_decoder)
+        return TrainBatch(inputs, step, cells, positions, sum(len(row.target) for row in rows), places)
 
 
 class _Steps(Sampler):

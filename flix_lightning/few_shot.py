@@ -16,6 +16,7 @@ from flix_lightning.datamodule import MixtureDataModule
 from flix_lightning.encoding import Encoded, training_batch
 from flix_lightning.features import Cell, Feature
 from flix_lightning.module import FlixModule
+from flix_lightning.target_head import target_places
 from flix_lightning.unseen import LANGUAGE, UnseenLanguage
 
 Row = tuple[Feature, Cell, Encoded]  # the unseen language, and an example in it
@@ -67,7 +68,8 @@ def _learned(
             module.active.set(weighted(composer, cells, weights).to(device))
             inputs = training_batch(encoded, data.tokenizer.pad_token_id, data.tokenised.is_encoder_decoder)
             with trainer.precision_plugin.forward_context():
-                loss, _ = module.target_loss({name: tensor.to(device) for name, tensor in inputs.items()})
+                places = target_places(inputs["labels"], data.tokenised.is_encoder_decoder).to(device)
+                loss = module.target_loss({name: tensor.to(device) for name, tensor in inputs.items()}, places)
             loss.backward()
         optimizer.step()
     module.active.set(None)

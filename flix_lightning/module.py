@@ -21,7 +21,9 @@ from flix_lightning.generation import greedy
 from flix_lightning.injection import ALL_LINEAR, inject
 from flix_lightning.optim import ActiveRowsAdamW
 from flix_lightning.scores import CellScores, mean_by_task
+from flix_lightning.target_head import TargetHead
 from flix_lightning.tasks import Task
+from flix_lightning.working_set import WorkingSet
 
 DECAYS = ("constant", "linear", "cosine")
 
@@ -95,6 +97,8 @@ class FlixModule(LightningModule):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.banks = inject(backbone.train(), composer.total_rank, self.active, target_modules, scaling)
+        self.head = TargetHead(backbone.get_output_embeddings())
+        self.working: WorkingSet | None = None
         self.strict_loading = False  # checkpoints hold the adapters only
         self.active_rows: Tensor | None = None  # of the global batch: those that the optimizer moves
         self.row_uses: tuple[Tensor, Tensor] | None = None  # its rows, and how many of its examples use each
@@ -121,33 +125,59 @@ class FlixModule(LightningModule):
         whole = self.composer.compose(cells, self.dropout.gates(axes, len(cells), batch.step, self.seed, gated))
         self.row_uses = whole.index[whole.weight != 0].unique(return_counts=True)
         self.active_rows = self._trainable(self.row_uses[0])
+        if self.working:
+            whole = self.working.load(whole)
         mine = batch.positions
-        self.active.set(whole.rows(mine).to(self.device))
-        total, _ = self.target_loss(batch.inputs)
+        self.active.set(whole.rows(mine).to(self.device), working=self.working is not None)
+        total = self.target_loss(batch.inputs, batch.places)
         self.log("train/feature_dropout", self.dropout.probability(batch.step), batch_size=len(mine))
         shares = self.trainer.world_size * self.trainer.accumulate_grad_batches  # both are averaged over later
         return total * shares / batch.global_targets
 
-    def target_loss(self, inputs: dict[str, Tensor]) -> tuple[Tensor, int]:
-        """The summed cross-entropy of the target tokens, and their number."""
+    def target_loss(self, inputs: Mapping[str, Tensor], places: Tensor) -> Tensor:
+        """The summed cross-entropy of the target tokens.
+
+        Args:
+            inputs: as `training_batch` makes them.
+            places: (2, places), as `target_places` finds them in the labels.
+        """
         inputs = dict(inputs)
         labels = inputs.pop("labels")
         if self.backbone.config.is_encoder_decoder:
             inputs["decoder_input_ids"] = self.backbone.prepare_decoder_input_ids_from_labels(labels)
-        logits = self.backbone(**inputs, use_cache=False).logits
-        if not self.backbone.config.is_encoder_decoder:
-            logits, labels = logits[:, :-1], labels[:, 1:]
-        kept = labels != IGNORE
-        return functional.cross_entropy(logits[kept].float(), labels[kept], reduction="sum"), int(kept.sum())
+        else:
+            del inputs["attention_mask"]  # rows are padded on the right, where a causal model's earlier tokens look not
+        self.head.places = places[0]
+        try:
+            logits = self.backbone(**inputs, use_cache=False).logits
+        finally:
+            self.head.places = None
+        return functional.cross_entropy(logits.float(), places[1], reduction="sum", ignore_index=IGNORE)
+
+    def work_on(self, examples: int, width: int) -> None:
+        """Train in a working set for global batches of `examples` with at most `width` active ranks each, where that
+        is smaller than the banks.
+        """
+        if examples * width < self.composer.total_rank:
+            self.working = WorkingSet(self.banks, examples, width)
+
+    def setup(self, stage: str) -> None:
+        data = self.trainer.datamodule
+        if stage == "fit" and self.working is None:
+            self.work_on(data.batching.batch_size, self.composer.active_rank(data.mixture.train))
 
     def configure_optimizers(self) -> dict[str, Any]:
-        parameters = [p for bank in self.banks for p in (bank.lora_a, bank.lora_b)]
-        optimizer = ActiveRowsAdamW(parameters, self.optimization.lr, weight_decay=self.optimization.weight_decay)
+        wholes = self.working.wholes() if self.working else {}
+        parameters = list(wholes) or [p for bank in self.banks for p in (bank.lora_a, bank.lora_b)]
+        optimizer = ActiveRowsAdamW(
+            parameters, self.optimization.lr, weight_decay=self.optimization.weight_decay, wholes=wholes
+        )
         factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self.optimization.factor(s, self.max_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 
     def on_before_optimizer_step(self, optimizer: ActiveRowsAdamW) -> None:
         optimizer.active_rows = self.active_rows
+        optimizer.gradient_rows = self.working.places(self.active_rows) if self.working else None
 
     # ----------------------------------------------------------------- scoring
 
