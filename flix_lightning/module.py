@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -166,12 +166,16 @@ class FlixModule(LightningModule):
         if stage == "fit" and self.working is None:
             self.work_on(data.batching.batch_size, self.composer.active_rank(data.mixture.train))
 
+    def trained(self) -> list[nn.Parameter]:
+        """What gradients are taken of: the factors of every bank, or their working rows."""
+        if self.working:
+            return list(self.working.wholes())
+        return [factor for bank in self.banks for factor in (bank.lora_a, bank.lora_b)]
+
     def configure_optimizers(self) -> dict[str, Any]:
         wholes = self.working.wholes() if self.working else {}
-        parameters = list(wholes) or [p for bank in self.banks for p in (bank.lora_a, bank.lora_b)]
-        optimizer = ActiveRowsAdamW(
-            parameters, self.optimization.lr, weight_decay=self.optimization.weight_decay, wholes=wholes
-        )
+        settings = self.optimization
+        optimizer = ActiveRowsAdamW(self.trained(), settings.lr, weight_decay=settings.weight_decay, wholes=wholes)
         factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self.optimization.factor(s, self.max_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 

@@ -1,5 +1,6 @@
 """What happens to the features while they train: norms of gradients and updates by axis, and how often each is used."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,11 +17,11 @@ def axis_rows(composer: Composer) -> dict[str, slice]:
     return {axis: slice(found[0].start, found[-1].stop) for axis, found in ranks.items()}
 
 
-def axis_norms(tensors: list[Tensor], composer: Composer) -> dict[str, Tensor]:
-    """Axis -> the Euclidean norm of its rows in all of `tensors`, (ranks, width) each; nothing leaves the device."""
+def axis_norms(tensors: list[Tensor], axes: Mapping[str, slice]) -> dict[str, Tensor]:
+    """Axis -> the Euclidean norm of its rows in all of `tensors`, (rows, width) each; nothing leaves the device."""
     return {
         axis: torch.linalg.vector_norm(torch.stack(torch._foreach_norm([tensor[rows] for tensor in tensors])))
-        for axis, rows in axis_rows(composer).items()
+        for axis, rows in axes.items()
     }
 
 
@@ -38,13 +39,17 @@ class AxisNorms(Callback):
         if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
             factors = [factor for bank in module.banks for factor in (bank.lora_a, bank.lora_b)]
             self._before = [factor.detach().clone() for factor in factors]
-            self._gradients = axis_norms([factor.grad for factor in factors], module.composer)
+            axes = axis_rows(module.composer)
+            if module.working:  # its rows stand in the same order
+                ends = {axis: torch.tensor([rows.start, rows.stop]) for axis, rows in axes.items()}
+                axes = {axis: slice(*module.working.places(found).tolist()) for axis, found in ends.items()}
+            self._gradients = axis_norms([factor.grad for factor in module.trained()], axes)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
         if not self._before:
             return
         factors = [factor.detach() for bank in module.banks for factor in (bank.lora_a, bank.lora_b)]
-        updates = axis_norms(torch._foreach_sub(factors, self._before), module.composer)
+        updates = axis_norms(torch._foreach_sub(factors, self._before), axis_rows(module.composer))
         self._before = []
         module.log_dict({f"gradient_norm/{axis}": norm for axis, norm in self._gradients.items()})
         module.log_dict({f"update_norm/{axis}": norm for axis, norm in updates.items()})
