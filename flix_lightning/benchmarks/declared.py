@@ -8,7 +8,7 @@ from typing import Any
 
 from flix_lightning.benchmarks.axes import Axes
 from flix_lightning.benchmarks.benchmark import SPLITS, Example
-from flix_lightning.benchmarks.directory import file_pattern, find_parts, task_folders
+from flix_lightning.benchmarks.directory import FilePattern, find_parts, task_folders
 from flix_lightning.benchmarks.language_words import in_words
 from flix_lightning.benchmarks.part import Part
 from flix_lightning.benchmarks.rows import LeftOut, Row
@@ -100,7 +100,7 @@ class DeclaredBenchmark:
                 raise FlixError(f"benchmark.rows.{split}: at least 1 row a cell; got {most}.")
         if held_back < 0:
             raise FlixError(f"benchmark.held_back: at least 0 rows; got {held_back}.")
-        self.root, self.name = root and Path(root), name
+        self.root, self.name = root and Path(root).expanduser(), name
         self.declarations = {task: fill(f"benchmark.tasks.{task}", Declaration, t) for task, t in tasks.items()}
         self.tasks = {task: declaration.task(task) for task, declaration in self.declarations.items()}
         self.axes, self.names = Axes(axes or {}), names or {}
@@ -150,7 +150,7 @@ class DeclaredBenchmark:
                 prompt, target = task.render(**fields), task.answer(**fields)
                 _check_text(prompt, target)
                 if declaration.spans and "spans" in row.fields:
-                    check_spans(row.fields[declaration.spans], row.fields["spans"], target)
+                    check_spans(row.fields.get(declaration.spans), row.fields["spans"], target)
                 if declaration.id:
                     _check_id(declaration.id, row, seen)
             except FlixError as error:
@@ -164,13 +164,15 @@ class DeclaredBenchmark:
         for task in folders:
             if task not in self.declarations:
                 raise unknown(f"task folder in {self.root} (declare it as benchmark.tasks.{task}):", task, self.tasks)
-        return folders | {task: Path(d.folder) for task, d in self.declarations.items() if d.folder is not None}
+        return folders | {
+            task: Path(d.folder).expanduser() for task, d in self.declarations.items() if d.folder is not None
+        }
 
     def _in_folder(self, task: str, folder: Path | None) -> Sequence[Part]:
         if folder is None:
             return ()
         declaration = self.declarations[task]
-        pattern = file_pattern(f"benchmark.tasks.{task}.files", declaration.files)
+        pattern = FilePattern(f"benchmark.tasks.{task}.files", declaration.files)
         return find_parts(folder, pattern, declaration.splits, self.held_back)
 
     def _in_dataset(self, task: Declaration) -> Sequence[Part]:
@@ -190,7 +192,7 @@ class DeclaredBenchmark:
 
     def _cells(self, task: str, part: Part) -> Iterator[tuple[Cell, set[str]]]:
         """The cells that a part has rows of, with the splits; one cell unless an axis is read from the rows."""
-        if set(self.axes.fields.values()) <= part.captured.keys():
+        if not self._varies(part):
             yield self._cell(task, part, {}), set(part.splits)
             return
         found: dict[Cell, set[str]] = {}
@@ -199,17 +201,24 @@ class DeclaredBenchmark:
                 found.setdefault(cell, set()).add(split)
         yield from found.items()
 
+    def _varies(self, part: Part) -> bool:
+        """Whether an axis is read from the part's rows."""
+        return not set(self.axes.fields.values()) <= part.captured.keys()
+
     def _cell(self, task: str, part: Part, fields: Mapping[str, Any]) -> Cell:
         language = part.captured["language"]
         return Cell(task, language, self.axes.attributes(task, language, {**fields, **part.captured}))
 
     def _rows(self, task: str, part: Part, split: str) -> Iterator[tuple[Cell, Row]]:
         """A part's rows with the cell that each belongs to."""
+        one = None if self._varies(part) else self._cell(task, part, {})
         for row in part.rows(split, self.left_out):
             try:
-                yield self._cell(task, part, row.fields), row
+                cell = one or self._cell(task, part, row.fields)
             except FlixError as error:
                 self.left_out.add(part.source(split), row.line, error)
+            else:
+                yield cell, row
 
 
 def _check_id(field: str, row: Row, seen: dict[str, int]) -> None:

@@ -12,18 +12,34 @@ from flix_lightning.errors import FlixError, unknown
 NAME = r"[A-Za-z0-9]+(?:[_.-][A-Za-z0-9]+)*?"
 
 
-def file_pattern(place: str, pattern: str) -> re.Pattern[str]:
-    """The expression for names of the form `pattern`, as `{source}2{language}`.
+class FilePattern:
+    """The form of a task's file names, as `{source}2{language}`.
+
+    Args:
+        place: where it is configured, for messages.
+        form: with `{language}` once, and any other names.
 
     Raises:
-        FlixError: the pattern has no `{language}`, or a name twice.
+        FlixError: another form.
     """
-    pieces = re.split(r"\{(\w+)\}", pattern)
-    names = pieces[1::2]
-    if "language" not in names or len(set(names)) < len(names) or "{" in "".join(pieces[::2]):
-        raise FlixError(f"{place}: a pattern of file names holds {{language}} once; got {pattern!r}.")
-    expression = "".join(f"(?P<{p}>{NAME})" if i % 2 else re.escape(p) for i, p in enumerate(pieces))
-    return re.compile(expression)
+
+    def __init__(self, place: str, form: str) -> None:
+        pieces = re.split(r"\{([a-z_]+)\}", form)
+        names = pieces[1::2]
+        if "language" not in names or len(set(names)) < len(names) or "{" in "".join(pieces[::2]):
+            raise FlixError(f"{place}: a pattern of file names holds {{language}} once; got {form!r}.")
+        expression = "".join(f"(?P<{p}>{NAME})" if i % 2 else re.escape(p) for i, p in enumerate(pieces))
+        self.place, self.form, self._expression = place, form, re.compile(expression)
+
+    def captured(self, path: Path) -> dict[str, str]:
+        """Name -> what stands for it in the file's name.
+
+        Raises:
+            FlixError: the file's name has another form.
+        """
+        if (match := self._expression.fullmatch(path.stem)) is None:
+            raise FlixError(f"{path}: the name does not have the form {self.form!r} of {self.place}.")
+        return match.groupdict()
 
 
 def task_folders(root: Path) -> dict[str, Path]:
@@ -37,7 +53,7 @@ def task_folders(root: Path) -> dict[str, Path]:
     return {path.name: path for path in _folders(root, "a task's folder")}
 
 
-def find_parts(folder: Path, pattern: re.Pattern[str], names: Mapping[str, str], held_back: int) -> list[Part]:
+def find_parts(folder: Path, pattern: FilePattern, names: Mapping[str, str], held_back: int) -> list[Part]:
     """What lies in a task's folder, by name.
 
     Args:
@@ -50,6 +66,7 @@ def find_parts(folder: Path, pattern: re.Pattern[str], names: Mapping[str, str],
         FlixError: a folder that is no split, a file of another type or name, two files for one part, or no file.
     """
     found: dict[str, dict[str, Path]] = {}
+    captured: dict[str, dict[str, str]] = {}
     split_of = {names.get(split, split): split for split in SPLITS}
     for place in _folders(folder, f"a split's folder ({', '.join(split_of)})"):
         if place.name not in split_of:
@@ -57,10 +74,8 @@ def find_parts(folder: Path, pattern: re.Pattern[str], names: Mapping[str, str],
         for path in _visible(place):
             if path.suffix not in READERS:
                 raise unknown(f"{path}: file type", path.suffix, READERS)
-            if not pattern.fullmatch(path.stem):
-                raise FlixError(f"{path}: the name does not have the form {pattern.pattern!r}.")
-            paths = found.setdefault(path.stem, {})
-            other = paths.setdefault(split_of[place.name], path)
+            captured[path.stem] = pattern.captured(path)
+            other = found.setdefault(path.stem, {}).setdefault(split_of[place.name], path)
             if other != path:
                 raise FlixError(f"{path} and {other.name} stand for the same rows; keep one of them.")
     if not found:
@@ -68,12 +83,7 @@ def find_parts(folder: Path, pattern: re.Pattern[str], names: Mapping[str, str],
             f"{folder} holds no file <split>/<name>{{{', '.join(READERS)}}}; splits: {', '.join(split_of)}."
         )
     return [
-        Part(
-            name,
-            pattern.fullmatch(name).groupdict(),
-            {split: RowFile(path) for split, path in paths.items()},
-            held_back,
-        )
+        Part(name, captured[name], {split: RowFile(path) for split, path in paths.items()}, held_back)
         for name, paths in sorted(found.items())
     ]
 

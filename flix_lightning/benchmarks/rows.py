@@ -144,7 +144,7 @@ def _json_object(line: bytes) -> Fields:
     if not text.strip():
         raise FlixError("the line is empty.")
     try:
-        value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_constant)
+        value = JSON.decode(text)
     except json.JSONDecodeError as error:
         raise FlixError(f"is no JSON: {error.msg}, column {error.colno}.") from None
     except RecursionError:
@@ -166,6 +166,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise FlixError(f"is no JSON: {name} is no value.")
+
+
+JSON = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_no_constant)
 
 
 def _read_tsv(path: Path) -> Iterator[tuple[int, Parse]]:

@@ -1,22 +1,28 @@
 """Entities given twice, as UTF-8 byte offsets and in the target, must agree (MasakhaNER-X)."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flix_lightning.errors import FlixError
 
 
-def check_spans(text: str, spans: Sequence[Mapping[str, Any]], target: str) -> None:
+def check_spans(text: Any, spans: Any, target: str) -> None:
     """Every span cuts out of `text` the entity that `target`, `PER: a $$ LOC: b`, names at its place.
 
     A tab in the text may be a space in the target, as in the official conversion.
 
+    Args:
+        text, spans: of the row, as they came.
+        target: what the model is to give.
+
     Raises:
-        FlixError: an offset outside the text or inside a character, or entities that are not the target's.
+        FlixError: spans of another shape than [{start_byte, limit_byte, label}], an offset outside the text or inside a
+            character, or entities that are not the target's.
     """
-    data, entities = text.encode("utf8"), []
+    if not isinstance(text, str):
+        raise FlixError(f"the text that spans count in is {text!r}.")
     if not isinstance(spans, list):
         raise FlixError(f"spans is a list of {{start_byte, limit_byte, label}}; got {spans!r}.")
+    data, entities = text.encode("utf8"), []
     for span in spans:
         try:
             start, limit, label = (span[key] for key in ("start_byte", "limit_byte", "label"))

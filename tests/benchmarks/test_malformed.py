@@ -140,6 +140,20 @@ def test_byte_offsets_that_do_not_cut_out_the_target_are_told(offsets, told):
         read(task={**TASK, "target": "{target}", "spans": "text"})
 
 
+@pytest.mark.parametrize(
+    "row, told",
+    [
+        ({"spans": {}}, "line 1: spans is a list of"),
+        ({"spans": [], "text": 3}, "line 1: the text that spans count in is 3"),
+        ({"spans": ["PER"]}, "line 1: a span is {start_byte"),
+    ],
+)
+def test_spans_of_another_shape_are_told(row, told):
+    write(json.dumps({**ENTITY, **row}) + "\n")
+    with pytest.raises(FlixError, match=re.escape(told)):
+        read(task={**TASK, "target": "{target}", "spans": "text"})
+
+
 def test_an_id_that_comes_twice_is_told_with_both_lines():
     write("".join(json.dumps({"text": "a", "label": "b", "key": key}) + "\n" for key in ("x", "y", "x")))
     assert len(read()) == 3
@@ -158,7 +172,10 @@ LAYOUTS = {
     "another task": (["topics/train/sw.jsonl"], "declare it as benchmark.tasks.topics.*did you mean 'topic'"),
     "another type": (["topic/train/sw.json"], "data/topic/train/sw.json: file type '.json'; did you mean '.jsonl'"),
     "packed": (["topic/train/sw.jsonl.gz"], "file type '.gz'"),
-    "no language": (["topic/train/s w.jsonl"], "data/topic/train/s w.jsonl: the name does not have the form"),
+    "no language": (
+        ["topic/train/s w.jsonl"],
+        "s w.jsonl: the name does not have the form '{language}' of benchmark.tas",
+    ),
     "twice": (["topic/train/sw.jsonl", "topic/train/sw.tsv"], "sw.tsv and sw.jsonl stand for the same rows"),
     "empty split": (["topic/train/.hidden"], "data/topic holds no file"),
 }
