@@ -42,13 +42,25 @@ def test_a_comparison_equals_the_one_worked_out_by_hand():
     ]
 
 
-def test_settings_that_differ_are_columns():
-    records = [record("flix", 0, 60, 24), record("flix", 0, 50, 20)]
-    records[1]["config"]["optimizer"] = {"lr": 0.1}
+def test_settings_that_differ_are_columns_and_a_setting_that_came_later_is_not():
+    records = [record("flix", 0, 60, 24), record("flix", 0, 50, 20), record("flix", 1, 60, 24)]
+    for one, lr in zip(records, (0.01, 0.1, 0.01), strict=True):
+        one["config"]["optimizer"] = {"lr": lr}
+    records[0]["config"] |= {"data": {"new": True}, "logger": {"project": "a"}, "trainer": {"devices": 1}}
+    records[1]["config"] |= {"logger": {"project": "b"}, "trainer": {"devices": 2}}
     head, _, first, second = comparison(records).splitlines()
     assert head.startswith("| method | lr | seeds |")
-    assert first.startswith("| flix | None | 1 |")
+    assert first.startswith("| flix | 0.01 | 2 |")
     assert second.startswith("| flix | 0.1 | 1 |")
+
+
+def test_the_projections_adapted_are_a_setting():
+    records = [record("flix", 0, 60, 24), record("flix", 0, 50, 20)]
+    for one, modules in zip(records, ("all-linear", ["q_proj", "v_proj"]), strict=True):
+        one["config"]["adapter"] |= {"target_modules": modules, "axes": [modules]}
+    table = comparison(records).splitlines()
+    assert table[0].startswith("| method | target_modules | seeds |")
+    assert table[3].startswith("| flix | ['q_proj', 'v_proj'] | 1 |")
 
 
 def test_the_mean_of_a_cell_is_over_seeds():

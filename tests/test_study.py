@@ -91,10 +91,10 @@ def test_where_chooses_by_setting_and_two_settings_in_one_place_are_refused():
 @pytest.mark.parametrize(
     "better, worse, bound, verdict",
     [
-        ("ours", "theirs", 0, "holds"),  # +11.5 on the one seed both have
-        ("theirs", "ours", 0, "does not hold, 0 of 1 seeds"),
-        ("ours", "theirs", 12, "does not hold, 0 of 1 seeds"),
-        ("theirs", "ours", -13, "holds"),
+        ("ours", "theirs", 0, "holds, 1 of 1 seed"),  # +11.5 on the one seed both have
+        ("theirs", "ours", 0, "does not hold, 0 of 1 seed"),
+        ("ours", "theirs", 12, "does not hold, 0 of 1 seed"),
+        ("theirs", "ours", -13, "holds, 1 of 1 seed"),
         ("ours", None, 41.5, "does not hold, 1 of 2 seeds"),  # 42 and 41
         ("ours", None, 41.4, "holds on average, 1 of 2 seeds"),
     ],
@@ -105,7 +105,7 @@ def test_verdicts(better, worse, bound, verdict):
 
 def test_a_line_of_the_claims_and_one_without_runs():
     claim = Claim("ours is better", STUDY, "ours", "theirs")
-    assert claims_table([claim], RECORDS).splitlines()[2] == "| ours is better | Table, avg | -1.0 | 12.0 | **holds** |"
+    assert claims_table([claim], RECORDS).splitlines()[2] == "| ours is better | Table, avg | -1.0 | 12.0 | **holds, 1 of 1 seed** |"
     assert claims_table([claim], []).splitlines()[2] == "| ours is better | Table, avg | -1.0 |  | **not run** |"
 
 

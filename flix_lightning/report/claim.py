@@ -45,10 +45,9 @@ class Claim:
         found = self.differences(records)
         if not found:
             return "not run"
-        if min(found) > self.bound:
-            return "holds"
         above = sum(difference > self.bound for difference in found)
-        return f"{'holds on average' if fmean(found) > self.bound else 'does not hold'}, {above} of {len(found)} seeds"
+        word = "holds" if above == len(found) else "holds on average" if fmean(found) > self.bound else "does not hold"
+        return f"{word}, {above} of {len(found)} seed{'s' * (len(found) > 1)}"
 
 
 def claims_table(claims: Sequence[Claim], records: Sequence[Record]) -> str:

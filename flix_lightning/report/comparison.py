@@ -8,6 +8,8 @@ from flix_lightning.results import columns
 from flix_lightning.run_directory import INCIDENTAL
 
 Record = Mapping[str, Any]
+METHOD = ("adapter.axes", "adapter.budget", "adapter.matched_axes", "adapter.dropout_axes")
+UNTOLD = {"name", "seed", *METHOD, *INCIDENTAL}
 SHORT = {"unseen combination": "unseen comb.", "unseen language": "unseen lang."}
 
 
@@ -20,18 +22,21 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def settings(record: Record) -> dict[str, Any]:
-    """What tells a run from others, its seed and what follows from the method's name apart."""
-    config = {key: value for key, value in record["config"].items() if key not in ("name", "seed", *INCIDENTAL)}
-    return flat({**config, "adapter": {"method": config["adapter"]["name"]}})
+    """What tells a run from others, by dotted key; its seed and what follows from the method's name apart."""
+    told = {"adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()}
+    told = {key: value for key, value in told.items() if not UNTOLD & {key, key.partition(".")[0]}}
+    return {key: str(value) if isinstance(value, list) else value for key, value in told.items()}
 
 
 def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[Record]]]:
-    """The settings that differ between the records, and the records of each choice of them, one a seed."""
+    """The settings that differ between the records, and the records of each choice of them, one a seed.
+
+    A setting that came after an earlier record is no difference from it.
+    """
     records = sorted(records, key=lambda record: record["config"]["seed"])
     told = [settings(record) for record in records]
-    keys = ["adapter.method"] + sorted(
-        key for key in set().union(*told) if key != "adapter.method" and len({repr(t.get(key)) for t in told}) > 1
-    )
+    varying = {key for key in set().union(*told) if len({repr(t[key]) for t in told if key in t}) > 1}
+    keys = ["adapter.method", *sorted(varying - {"adapter.method"})]
     groups: dict[tuple, list[Record]] = {}
     for record, values in zip(records, told, strict=True):
         groups.setdefault(tuple(values.get(key) for key in keys), []).append(record)
