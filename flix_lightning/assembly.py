@@ -18,6 +18,7 @@ from flix_lightning.mixture import Mixture
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.module import FlixModule, Optimization
 from flix_lightning.ranks import RankAllocation
+from flix_lightning.token_store import Caching
 from flix_lightning.warm_start import Finished, WarmStart
 
 SECTIONS = (
@@ -140,7 +141,8 @@ def build_experiment(
     dropout = fill("feature_dropout", FeatureDropout, config["feature_dropout"], axes=tuple(adapter["dropout_axes"]))
     composer = start.composer(build_composer(config, mixture))
     mixing = fill("mixture.mixing", Mixing, config["mixture"]["mixing"])
-    batching = fill("data", Batching, config["data"])
+    batching = fill("data", Batching, without(config["data"], "cache"))
+    caching = fill("data.cache", Caching, config["data"].get("cache", {}))
     optimization = fill("optimizer", Optimization, config["optimizer"])
     module = FlixModule(
         *backbone,
@@ -162,5 +164,6 @@ def build_experiment(
         mixing,
         batching,
         config["seed"],
+        caching,
     )
     return Experiment(datamodule, module)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import count
 from typing import Self
 
@@ -14,12 +13,14 @@ from transformers import PreTrainedTokenizerBase
 
 from flix_lightning.batches import EvalBatch, TrainBatch
 from flix_lightning.benchmarks.benchmark import Benchmark, Example
-from flix_lightning.encoding import Encoded, cut, encode, generation_batch, prompt_tail, training_batch
+from flix_lightning.encoding import Encoded, generation_batch, training_batch
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.mixture import Mixture, sampling_probabilities
 from flix_lightning.sampling import GlobalBatches
 from flix_lightning.target_head import target_places
+from flix_lightning.token_store import Caching
+from flix_lightning.tokenised import TokenisedCells
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Batching:
         eval_batch_size: examples generated at once.
         max_prompt_tokens: longer prompts lose their end; the number cut is counted.
         workers: loader processes.
+        stream_chunk: training cells of more rows are read and tokenised that many rows at a time, while training, and
+            are walked in that order, each chunk in a seeded order of its own; by default every cell is tokenised first.
     """
 
     batch_size: int
@@ -57,9 +60,12 @@ class Batching:
     eval_batch_size: int = 128
     max_prompt_tokens: int = 1024
     workers: int = 0
+    stream_chunk: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "bucket", "eval_batch_size", "max_prompt_tokens"):
+        for name in ("batch_size", "bucket", "eval_batch_size", "max_prompt_tokens", "stream_chunk"):
+            if name == "stream_chunk" and self.stream_chunk is None:
+                continue
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise FlixError(f"data.{name}: a whole number of at least 1; got {getattr(self, name)!r}.")
 
@@ -77,28 +83,6 @@ class Batching:
                 f"of {micro}; choose sizes that do."
             )
         return share // micro
-
-
-class TokenisedCells:
-    """The examples of a benchmark as token ids, cell by cell, made when first asked for."""
-
-    def __init__(
-        self, benchmark: Benchmark, tokenizer: PreTrainedTokenizerBase, is_encoder_decoder: bool, max_prompt_tokens: int
-    ) -> None:
-        self.benchmark, self.tokenizer = benchmark, tokenizer
-        self.is_encoder_decoder, self.max_prompt_tokens = is_encoder_decoder, max_prompt_tokens
-        self.truncated = 0
-        self.encoded = cache(self._encode)
-
-    def _encode(self, cell: Cell, split: str) -> list[Encoded]:
-        examples = self.benchmark.examples(cell, split)
-        rows = encode(
-            self.tokenizer, [e.prompt for e in examples], [e.target for e in examples], self.is_encoder_decoder
-        )
-        longest, tail = self.benchmark.tasks[cell.task].max_target_tokens, prompt_tail(self.tokenizer)
-        short = [cut(row, self.max_prompt_tokens, longest, tail) for row in rows]
-        self.truncated += sum(cut_row != row for cut_row, row in zip(short, rows))
-        return short
 
 
 class _TrainShares(Dataset):
@@ -143,6 +127,7 @@ class MixtureDataModule(LightningDataModule):
         mixing: how often each cell is drawn.
         batching: sizes.
         seed: of the order of examples.
+        caching: where tokenised data is kept.
     """
 
     def __init__(
@@ -154,13 +139,21 @@ class MixtureDataModule(LightningDataModule):
         mixing: Mixing,
         batching: Batching,
         seed: int,
+        caching: Caching,
     ) -> None:
         super().__init__()
         self.benchmark, self.mixture, self.tokenizer = benchmark, mixture, tokenizer
-        self.mixing, self.batching, self.seed = mixing, batching, seed
+        self.mixing, self.batching, self.seed, self.caching = mixing, batching, seed, caching
         self.validated_cells = self._having(mixture.train, "validation") if mixture.train else ()
         self.score(mixture.cells, "test")
-        self.tokenised = TokenisedCells(benchmark, tokenizer, is_encoder_decoder, batching.max_prompt_tokens)
+        self.tokenised = TokenisedCells(
+            benchmark, tokenizer, is_encoder_decoder, batching.max_prompt_tokens, caching, batching.stream_chunk
+        )
+
+    def prepare_data(self) -> None:
+        """Tokenise what is not yet kept: one process a machine does, the others wait."""
+        for cell in self.mixture.train:
+            self.tokenised.encoded(cell, "train")
 
     def setup(self, stage: str | None = None) -> None:
         if stage != "fit" or hasattr(self, "global_batches"):
@@ -170,12 +163,17 @@ class MixtureDataModule(LightningDataModule):
             self.tokenised.encoded(cell, "validation")  # so that what is counted as cut does not depend on restarts
         self.probabilities = self.mixing.probabilities(sizes)
         self.global_batches = GlobalBatches(
-            sizes, self.probabilities, self.batching.batch_size, self.seed, self.batching.bucket, self._length
+            sizes,
+            self.probabilities,
+            self.batching.batch_size,
+            self.seed,
+            self.batching.bucket,
+            self._length,
+            self.batching.stream_chunk,
         )
 
     def _length(self, cell: int, row: int) -> int:
-        prompt, target = self.tokenised.encoded(self.mixture.train[cell], "train")[row]
-        return len(prompt) + len(target)
+        return self.tokenised.encoded(self.mixture.train[cell], "train").length(row)
 
     def train_dataloader(self) -> DataLoader:
         """From the step that the trainer stands at, so that resuming needs no loader state."""
@@ -208,7 +206,7 @@ class MixtureDataModule(LightningDataModule):
             return self
         mixture = Mixture(train=(), zero_shot=tuple(benchmark.cells))
         kind = self.tokenised.is_encoder_decoder
-        return type(self)(benchmark, mixture, self.tokenizer, kind, self.mixing, self.batching, self.seed)
+        return type(self)(benchmark, mixture, self.tokenizer, kind, self.mixing, self.batching, self.seed, self.caching)
 
     def test_dataloader(self) -> DataLoader:
         return self._scoring_loader(self.scored_cells, self.scored_split)

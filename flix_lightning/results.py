@@ -8,22 +8,26 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flix_lightning.composition import Composer
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell, Feature
-from flix_lightning.injection import AdapterBank
 from flix_lightning.mixture import Mixture, in_order
 from flix_lightning.run_directory import write_whole
 from flix_lightning.tasks import Task
 
+if TYPE_CHECKING:  # reports read records, and need no torch
+    from flix_lightning.composition import Composer
+    from flix_lightning.injection import AdapterBank
+
 VERSIONED = ("torch", "lightning", "transformers", "hydra-core", "babel", "numpy")
 
 
-def parameters_by_axis(composer: Composer, banks: list[AdapterBank], held: Sequence[Feature] = ()) -> dict[str, int]:
+def parameters_by_axis(
+    composer: "Composer", banks: "list[AdapterBank]", held: Sequence[Feature] = ()
+) -> dict[str, int]:
     """Axis -> trainable parameters of its features, all banks together; those of `held` features do not train."""
     per_rank = sum(bank.in_features + bank.out_features for bank in banks)
     ranks = dict.fromkeys(composer.space.axes(), 0)

@@ -19,6 +19,7 @@ INCIDENTAL = (
     "data.micro_batch_size",
     "data.eval_batch_size",
     "data.workers",
+    "data.cache",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",

@@ -113,6 +113,7 @@ class GlobalBatches:
         seed: of the order.
         bucket: steps whose batches are made together; 1 does not look at lengths.
         length: (cell number, row number) -> length, needed when `bucket` is above 1.
+        chunk: a cell of more rows is walked in chunks of that many, in their order; the permutations are the chunks'.
     """
 
     def __init__(
@@ -123,8 +124,10 @@ class GlobalBatches:
         seed: int,
         bucket: int = 1,
         length: Callable[[int, int], int] | None = None,
+        chunk: int | None = None,
     ) -> None:
         self.sizes, self.batch_size, self.seed, self.bucket, self.length = sizes, batch_size, seed, bucket, length
+        self.chunk = chunk
         self.urn = Urn(probabilities, batch_size * bucket, seed)
         self._window = lru_cache(maxsize=2)(self._make_window)
 
@@ -156,10 +159,14 @@ class GlobalBatches:
     def _rows(self, cell: int, start: int, count: int) -> np.ndarray:
         """The rows at places start .. start + count of a cell's walk."""
         size = self.sizes[cell]
-        places = np.arange(start, start + count)
+        chunk = size if self.chunk is None else min(self.chunk, size)
+        passes, inside = np.divmod(np.arange(start, start + count), size)
+        chunks, places = np.divmod(inside, chunk)
         rows = np.empty(count, dtype=np.int64)
-        for turn in np.unique(places // size):
-            inside = places // size == turn
-            digest = hashlib.sha256(f"{self.seed}/{cell}/{turn}".encode()).digest()
-            rows[inside] = permuted(places[inside] % size, size, int.from_bytes(digest[:8], "little"))
+        for turn, number in set(zip(passes.tolist(), chunks.tolist())):
+            here = (passes == turn) & (chunks == number)
+            part = f"/{number}" if number else ""
+            digest = hashlib.sha256(f"{self.seed}/{cell}/{turn}{part}".encode()).digest()
+            key, first = int.from_bytes(digest[:8], "little"), number * chunk
+            rows[here] = first + permuted(places[here], min(chunk, size - first), key)
         return rows

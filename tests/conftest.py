@@ -14,6 +14,7 @@ torch.set_num_threads(1)
 def _own_directory(tmp_path, monkeypatch):
     """Nothing is written beside the code."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def pytest_addoption(parser):

@@ -1,5 +1,6 @@
 """The shares of a global batch: the same examples whatever the number of processes, micro-batches and workers."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,16 +12,16 @@ from flix_lightning.errors import FlixError
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
 
 
-def shares(processes: int, micro: int | None, step: int, workers: int = 0):
+def shares(processes: int, micro: int | None, step: int, workers: int = 0, overrides=(), steps: int = 1):
     """Every process's first training batches, as if it had started at `step`."""
     batches = []
     for rank in range(processes):
-        overrides = [f"data.micro_batch_size={micro or 'null'}", f"data.workers={workers}"]
-        data = build_experiment(composed(*SMALL, *overrides), small_benchmark(), untrained_backbone()).datamodule
+        settings = [f"data.micro_batch_size={micro or 'null'}", f"data.workers={workers}", *overrides]
+        data = build_experiment(composed(*SMALL, *settings), small_benchmark(), untrained_backbone()).datamodule
         data.setup("fit")
         data.trainer = SimpleNamespace(global_rank=rank, world_size=processes, global_step=step)
         loader = iter(data.train_dataloader())
-        batches += [next(loader) for _ in range(data.batching.micro_batches(processes))]
+        batches += [next(loader) for _ in range(steps * data.batching.micro_batches(processes))]
     return batches
 
 
@@ -87,3 +88,36 @@ def test_what_is_cut_keeps_its_end_and_is_counted():
     rows = data.tokenised.encoded(cell, "train")
     assert all(len(row.prompt) == 12 and row.prompt[-1] == ord("\n") + 3 for row in rows)
     assert data.tokenised.truncated == len(rows)
+
+
+@pytest.mark.parametrize(("processes", "step"), [(1, 0), (2, 3), (1, 5)])
+def test_streamed_cells_give_every_process_and_restart_the_same_batches(processes, step, monkeypatch):
+    def streamed(directory: str) -> dict[int, tuple]:
+        monkeypatch.setenv("XDG_CACHE_HOME", directory)
+        return rows_of(shares(processes, None, step, overrides=["data.stream_chunk=6"]))
+
+    walked = shares(1, None, 0, overrides=["data.stream_chunk=6"], steps=step + 1)[step:]
+    assert streamed("kept") == streamed("kept") == streamed("fresh") == rows_of(walked)
+    monkeypatch.setenv("XDG_CACHE_HOME", "whole")
+    assert rows_of(shares(1, None, step)) != rows_of(walked), "the order is another one than without chunks"
+
+
+def test_a_streamed_cell_is_tokenised_only_as_far_as_training_came():
+    config = composed(*SMALL, "data.stream_chunk=5", "data.cache.directory=cache")
+    data = build_experiment(config, small_benchmark(), untrained_backbone()).datamodule
+    data.prepare_data()
+    data.setup("fit")
+    assert not list(Path("cache").glob("*-5-*")), "nothing before training"
+    drawn = [{r // 5 for s in range(4) for r in rows_in(data, s, c)} for c in range(len(data.mixture.train))]
+    assert len(list(Path("cache").glob("*-5-*"))) == sum(map(len, drawn)) < 4 * len(drawn)
+
+
+def rows_in(data, step: int, cell: int) -> list[int]:
+    draws = data.global_batches[step]
+    return draws.rows[draws.cells == cell].tolist()
+
+
+def test_a_second_run_tokenises_nothing(monkeypatch):
+    first = rows_of(shares(1, None, 0))
+    monkeypatch.setattr("flix_lightning.tokenised.encode", None)
+    assert rows_of(shares(1, None, 0)) == first

@@ -1,4 +1,4 @@
-"""The commands of the README and of docs/export.md are commands that work."""
+"""The commands of the README and of the pages in docs/ are commands that work."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 from flix_lightning.assembly import build_composer, build_mixture
 from tests.configs import ROOT, SMALL, composed, small_benchmark
 
-PAGES = [ROOT / "README.md", ROOT / "docs/export.md"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(page: Path, kind: str) -> list[str]:
@@ -26,7 +26,8 @@ COMMANDS = [
 TRAIN = [
     arguments[2:]
     for arguments in COMMANDS
-    if arguments[:2] == ["python", "train.py"] and "--config-dir" not in arguments  # own data: test_data_page.py
+    if arguments[:2] == ["python", "train.py"]
+    and not any(argument.startswith(("--config-dir", "benchmark.root")) for argument in arguments)  # test_data_page.py
 ]
 
 
@@ -40,6 +41,24 @@ def test_every_training_command_composes_and_builds(overrides):
 @pytest.mark.parametrize("target", re.findall(r"^    make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))
 def test_every_make_target_is_there(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_every_file_that_a_command_or_a_link_names_is_there():
+    named = {arguments[1] for arguments in COMMANDS if arguments[:1] == ["python"] and arguments[1].endswith(".py")}
+    linked = {
+        (page.parent / link).relative_to(ROOT)
+        for page in PAGES
+        for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf8"))
+    }
+    assert [name for name in named | linked if not (ROOT / name).exists()] == []
+
+
+def test_the_models_page_names_every_model():
+    page = (ROOT / "docs/models.md").read_text(encoding="utf8")
+    for path in (ROOT / "conf/model").glob("*.yaml"):
+        assert f"`{path.stem}`" in page or f"model={path.stem} " in page
+        name = re.search(r"^name: (\S+/\S+)", path.read_text(), re.MULTILINE)
+        assert name is None or name[1] in page
 
 
 @pytest.mark.slow

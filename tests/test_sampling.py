@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -203,3 +204,31 @@ def test_a_far_step_of_a_thousand_cells_is_found_as_quickly_as_the_first():
         return time.process_time() - began
 
     assert min(seconds(100_000) for _ in range(3)) < 10 * min(seconds(0) for _ in range(3))
+
+
+# --- chunks ---
+
+
+def test_a_chunked_cell_is_walked_chunk_by_chunk_each_in_an_order_of_its_own():
+    batches = GlobalBatches([10], np.array([1.0]), batch_size=1, seed=3, chunk=4)
+    rows = np.concatenate([batches[step].rows for step in range(20)])
+    for first in (0, 10):
+        chunks = [rows[first : first + 4], rows[first + 4 : first + 8], rows[first + 8 : first + 10]]
+        assert [sorted(chunk) for chunk in chunks] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert rows[:4].tolist() != rows[4:8].tolist() != (rows[4:8] - 4).tolist()
+    assert rows[:10].tolist() != rows[10:].tolist(), "the next pass is in another order"
+
+
+def test_a_chunk_as_large_as_the_cell_changes_nothing():
+    for chunk in (7, 100):
+        whole, chunked = (GlobalBatches([7, 3], np.array([0.6, 0.4]), 5, 1, chunk=c) for c in (None, chunk))
+        for step in range(20):
+            assert all(np.array_equal(a, b) for a, b in zip(whole[step], chunked[step]))
+
+
+def test_a_chunked_batch_is_a_function_of_its_step():
+    make = partial(GlobalBatches, [23, 11], np.array([0.7, 0.3]), 4, 5, bucket=3, length=lambda c, r: r % 5, chunk=5)
+    walked = make()
+    batches = [walked[step] for step in range(30)]
+    for step in (29, 7, 0, 13):
+        assert all(np.array_equal(a, b) for a, b in zip(make()[step], batches[step]))

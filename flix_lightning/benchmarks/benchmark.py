@@ -1,6 +1,9 @@
 """What a benchmark is to the rest of the project: tasks, cells, and the examples of a cell."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from flix_lightning.features import Cell
@@ -33,3 +36,21 @@ class Benchmark(Protocol):
         Raises:
             FlixError: unknown cell, or a split it has no rows of.
         """
+
+    def stream(self, cell: Cell, split: str) -> Iterable[Example]:
+        """The same examples one by one; what was read need not be kept."""
+
+    def fingerprint(self, cell: Cell, split: str) -> str | None:
+        """Changes whenever the examples of a cell's split do; found without reading them.
+
+        None where that cannot be told: their tokens are then made anew in every run.
+        """
+
+
+@cache
+def code_of(folder: Path) -> str:
+    """A digest of the Python files in a folder: of the code that makes examples."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

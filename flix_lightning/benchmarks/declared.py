@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flix_lightning.benchmarks.axes import Axes
-from flix_lightning.benchmarks.benchmark import SPLITS, Example
+from flix_lightning.benchmarks.benchmark import SPLITS, Example, code_of
 from flix_lightning.benchmarks.directory import FilePattern, find_parts, task_folders
 from flix_lightning.benchmarks.language_words import in_words
 from flix_lightning.benchmarks.part import Part
@@ -137,6 +137,17 @@ class DeclaredBenchmark:
             raise unknown(f"split of {cell}", split, self.splits(cell))
         parts = [part for part, splits in self._parts[cell] if split in splits]
         return islice((e for part in parts for e in self._examples(cell, part, split)), self.rows.get(split))
+
+    def fingerprint(self, cell: Cell, split: str) -> str | None:
+        """None with a tolerance: the rows left out are counted in every run."""
+        if self.left_out.tolerance:
+            return None
+        parts = [part for part, splits in self._parts[cell] if split in splits]
+        seen = [(part.name, part.captured, part.source(split).fingerprint()) for part in parts]
+        words = [in_words(code, self.names) for part in parts for code in part.captured.values()]
+        axes, limits = (self.axes.fields, self.axes.tables), (self.rows.get(split), self.held_back)
+        code = code_of(Path(__file__).parent)
+        return repr((cell, split, seen, words, self.declarations[cell.task], axes, limits, code))
 
     def _examples(self, cell: Cell, part: Part, split: str) -> Iterator[Example]:
         task, declaration = self.tasks[cell.task], self.declarations[cell.task]

@@ -27,6 +27,10 @@ class Table:
     def __str__(self) -> str:
         return self.name
 
+    def fingerprint(self) -> str:
+        """The library's own, of the rows and of what was done to them."""
+        return self.data._fingerprint
+
     def rows(self, left_out: LeftOut) -> Iterator[Row]:
         """All rows; none is malformed by itself."""
         left_out.start(self)

@@ -23,6 +23,9 @@ class Source(Protocol):
             FlixError: it cannot be read, or has more malformed rows than are tolerated.
         """
 
+    def fingerprint(self) -> str:
+        """Changes whenever the rows do; found without reading them."""
+
 
 @dataclass(frozen=True)
 class Part:

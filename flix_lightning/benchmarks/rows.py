@@ -41,6 +41,11 @@ class RowFile:
     def __str__(self) -> str:
         return str(self.path)
 
+    def fingerprint(self) -> str:
+        """Of its place, size and time of writing."""
+        facts = self.path.stat()
+        return f"{self.path.resolve()}/{facts.st_size}/{facts.st_mtime_ns}"
+
     def rows(self, left_out: "LeftOut") -> Iterator[Row]:
         """The rows of the file, in order.
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import version
 from itertools import islice
+from pathlib import Path
 
-from flix_lightning.benchmarks.benchmark import SPLITS, Example
+from flix_lightning.benchmarks.benchmark import SPLITS, Example, code_of
 from flix_lightning.benchmarks.cldr.languages import CELLS, language_name
 from flix_lightning.benchmarks.cldr.rows import draw_rows
 from flix_lightning.benchmarks.cldr.tasks import TASKS
@@ -51,6 +53,12 @@ class Cldr:
 
     def splits(self, cell: Cell) -> tuple[str, ...]:
         return SPLITS
+
+    def stream(self, cell: Cell, split: str) -> tuple[Example, ...]:
+        return self.examples(cell, split)
+
+    def fingerprint(self, cell: Cell, split: str) -> str:
+        return f"{cell}/{split}/{self.rows[split]}/{self.seed}/{version('babel')}/{code_of(Path(__file__).parent)}"
 
     def _examples(self, cell: Cell, split: str) -> tuple[Example, ...]:
         if cell not in self.cells:

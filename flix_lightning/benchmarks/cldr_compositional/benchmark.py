@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import version
 from itertools import islice
+from pathlib import Path
 from random import Random
 
-from flix_lightning.benchmarks.benchmark import SPLITS, Example
+from flix_lightning.benchmarks import cldr
+from flix_lightning.benchmarks.benchmark import SPLITS, Example, code_of
 from flix_lightning.benchmarks.cldr.benchmark import checked_rows
 from flix_lightning.benchmarks.cldr.languages import language_name
 from flix_lightning.benchmarks.cldr.rows import distinct
@@ -37,6 +40,14 @@ class CldrCompositional:
 
     def splits(self, cell: Cell) -> tuple[str, ...]:
         return SPLITS
+
+    def stream(self, cell: Cell, split: str) -> tuple[Example, ...]:
+        return self.examples(cell, split)
+
+    def fingerprint(self, cell: Cell, split: str) -> str:
+        code = [code_of(Path(file).parent) for file in (__file__, cldr.__file__)]
+        rows = f"{self.rows[split]}/{self.composite_train_rows}/{self.seed}"
+        return f"{cell}/{split}/{rows}/{version('babel')}/{code}"
 
     def _examples(self, cell: Cell, split: str) -> tuple[Example, ...]:
         if cell not in self.cells:
