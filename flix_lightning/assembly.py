@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
 from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.benchmark import Benchmark
+from flix_lightning.calibrated import CalibratedModule, Calibration, read_corrections
 from flix_lightning.composition import Composer, FeatureDropout
 from flix_lightning.datamodule import Batching, Mixing, MixtureDataModule
 from flix_lightning.errors import FlixError, unknown
+from flix_lightning.features import Cell
 from flix_lightning.filling import fill, fits
 from flix_lightning.method import Method
 from flix_lightning.mixture import Mixture
@@ -135,30 +138,17 @@ def build_experiment(
         FlixError: any setting that is unknown, missing or impossible.
     """
     check_sections(config)
-    start = Finished(trained) if trained else fill("warm_start", WarmStart, config.get("warm_start") or {}).read()
     mixture = build_mixture(config, benchmark)
-    adapter = config["adapter"]
-    dropout = fill("feature_dropout", FeatureDropout, config["feature_dropout"], axes=tuple(adapter["dropout_axes"]))
-    composer = start.composer(build_composer(config, mixture))
+    if "bank" in config["adapter"]:
+        module, earlier = _calibrated(config, benchmark, backbone, mixture)
+    else:
+        module, earlier = _adapted(config, benchmark, backbone, mixture, trained)
     mixing = fill("mixture.mixing", Mixing, config["mixture"]["mixing"])
     batching = fill("data", Batching, without(config["data"], "cache"))
     caching = fill("data.cache", Caching, config["data"].get("cache", {}))
-    optimization = fill("optimizer", Optimization, config["optimizer"])
-    module = FlixModule(
-        *backbone,
-        tasks=benchmark.tasks,
-        composer=composer,
-        dropout=dropout,
-        optimization=optimization,
-        max_steps=config["trainer"]["max_steps"],
-        seed=config["seed"],
-        target_modules=adapter["target_modules"],
-        scaling=adapter["scaling"],
-    )
-    module.hold(start.apply(module.backbone, composer))
     datamodule = MixtureDataModule(
         benchmark,
-        replace(mixture, earlier=start.earlier(composer)),
+        replace(mixture, earlier=earlier),
         backbone.tokenizer,
         backbone.model.config.is_encoder_decoder,
         mixing,
@@ -167,3 +157,64 @@ def build_experiment(
         caching,
     )
     return Experiment(datamodule, module)
+
+
+def _adapted(
+    config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone, mixture: Mixture, trained: Bank | None
+) -> tuple[FlixModule, tuple[Cell, ...]]:
+    """The module that trains adapters, and the cells that these were trained on earlier."""
+    adapter = config["adapter"]
+    start = Finished(trained) if trained else fill("warm_start", WarmStart, config.get("warm_start") or {}).read()
+    dropout = fill("feature_dropout", FeatureDropout, config["feature_dropout"], axes=tuple(adapter["dropout_axes"]))
+    composer = start.composer(build_composer(config, mixture))
+    module = FlixModule(
+        *backbone,
+        tasks=benchmark.tasks,
+        composer=composer,
+        dropout=dropout,
+        optimization=fill("optimizer", Optimization, config["optimizer"]),
+        max_steps=config["trainer"]["max_steps"],
+        seed=config["seed"],
+        target_modules=adapter["target_modules"],
+        scaling=adapter["scaling"],
+    )
+    module.hold(start.apply(module.backbone, composer))
+    return module, start.earlier(composer)
+
+
+def _calibrated(
+    config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone, mixture: Mixture
+) -> tuple[FlixModule, tuple[Cell, ...]]:
+    """The module that trains corrections of a frozen bank, and the cells that the bank was trained on.
+
+    Raises:
+        FlixError: a warm start, which such a run has not.
+    """
+    calibration = fill("adapter", Calibration, without(config["adapter"], "name"))
+    if config.get("warm_start"):
+        raise FlixError("warm_start: a calibration starts from adapter.bank and takes no other start.")
+    bank = calibration.read()
+    composer, start = bank.composer(), Finished(bank)
+    module = CalibratedModule(
+        *backbone,
+        tasks=benchmark.tasks,
+        composer=composer,
+        dropout=FeatureDropout(0.0),
+        optimization=fill("optimizer", Optimization, config["optimizer"]),
+        max_steps=config["trainer"]["max_steps"],
+        seed=config["seed"],
+        target_modules=bank.modules,
+        scaling=bank.scaling,
+    )
+    start.apply(module.backbone, composer)
+    module.calibrate(calibration.composer(composer, mixture.train), calibration.rank is None)
+    return module, start.earlier(composer)
+
+
+def build_finished(run: Path, config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone) -> Experiment:
+    """`build_experiment` with what a finished run has trained, to be scored."""
+    if "bank" not in config["adapter"]:
+        return build_experiment(config, benchmark, backbone, Bank.read(run))
+    experiment = build_experiment(config, benchmark, backbone)
+    experiment.module.load_trained_state(read_corrections(run))
+    return experiment

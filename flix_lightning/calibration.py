@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flix_lightning.adapters import AdapterBank
-from flix_lightning.composition import Composer, Composition
+from flix_lightning.composition import Composer
 from flix_lightning.errors import FlixError
 from flix_lightning.features import DATASET, SHARED, Cell, Feature, FeatureSpace, Featurizer
 from flix_lightning.injection import banks_of
@@ -61,29 +61,17 @@ class CalibratedBank(AdapterBank):
         super().__init__(bank.base, 0, bank.active, bank.scaling)
         self.lora_a, self.lora_b = bank.lora_a.requires_grad_(False), bank.lora_b.requires_grad_(False)
         self.correction = (correction,)  # in a tuple: the backbone owns it, once for all layers
-        self._kept: tuple[int, Tensor, Tensor, Tensor | None] | None = None
+        self._bias: Tensor | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """As a bank's."""
-        current = self.active.current
-        y = self.base(x)
-        if current is None:
+    def _gathered(self, x: Tensor, y: Tensor, batch: int) -> Tensor:
+        y = super()._gathered(x, y, batch)
+        if self._bias is None:
             return y
-        if len(x) % len(current.index):
-            raise ValueError(f"{len(x)} rows cannot be served by a composition of {len(current.index)}")
-        a, b, bias = self._for_batch(current)
-        hidden = torch.bmm(x.reshape(len(a), -1, self.in_features).to(a.dtype), a.transpose(1, 2))
-        b = b.to(hidden.dtype)
-        update = torch.bmm(hidden, b) if bias is None else torch.baddbmm(bias[:, None].to(hidden.dtype), hidden, b)
-        return y + update.view_as(y).to(y.dtype)
+        return (y.reshape(batch, -1, self.out_features) + self._bias[:, None].to(y.dtype)).view_as(y)
 
-    def _for_batch(self, current: Composition) -> tuple[Tensor, Tensor, Tensor | None]:
-        """`composed` of the whole batch; without gradients kept until the next composition."""
-        if not torch.is_grad_enabled() and self._kept is not None and self._kept[0] == self.active.version:
-            return self._kept[1:]
-        found = self.composed(current.index, current.weight)
-        self._kept = None if torch.is_grad_enabled() else (self.active.version, *found)
-        return found
+    def _compose(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        a, b, self._bias = self.composed(self.active.current.index, self.active.current.weight)
+        return a.to(dtype), b.to(dtype)
 
     def composed(self, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Factors (..., active rank, in) and (..., active rank, out), and bias (..., out) or None, of compositions.
@@ -153,7 +141,8 @@ def calibrate(backbone: nn.Module, rows: int, biases: bool) -> dict[str, Correct
     """
     found: dict[str, Correction] = {}
     banks = banks_of(backbone)
-    next(iter(banks.values())).active.ranks += rows
+    active = next(iter(banks.values())).active
+    active.ranks, active.WIDE_UP_TO = active.ranks + rows, 0  # corrections are gathered: no bank has all rows
     for path, bank in banks.items():
         kind, (parent, _, child) = projection_type(path), path.rpartition(".")
         if kind not in found:

@@ -8,8 +8,7 @@ from typing import Any
 
 from lightning import Trainer
 
-from flix_lightning.assembly import build_experiment
-from flix_lightning.bank import Bank
+from flix_lightning.assembly import build_finished
 from flix_lightning.benchmarks.benchmark import SPLITS, Benchmark
 from flix_lightning.errors import unknown
 from flix_lightning.few_shot import stand_ins
@@ -44,7 +43,7 @@ def evaluate(
     record = read_record(run)
     config: Mapping[str, Any] = record["config"]
     config = {**config, "data": {**config["data"], "eval_batch_size": eval_batch_size}}
-    experiment = build_experiment(config, trained_on, backbone, Bank.read(run))
+    experiment = build_finished(run, config, trained_on, backbone)
     cells = Mixture.select(scored_on.cells, tasks, languages).cells
     data = experiment.datamodule.scoring_on(scored_on)
     module = experiment.module

@@ -5,14 +5,18 @@ from pathlib import Path
 from string import Formatter
 
 import torch
+from torch import Tensor
 
-from flix_lightning.assembly import stored_model
+from flix_lightning.assembly import build_mixture, construct, stored_model, without
 from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.language_words import in_words
-from flix_lightning.composition import ActiveComposition
+from flix_lightning.calibrated import Calibration, load_corrections, read_corrections
+from flix_lightning.calibration import calibrate
+from flix_lightning.composition import ActiveComposition, Composer
 from flix_lightning.encoding import encode, generation_batch
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell
+from flix_lightning.filling import fill
 from flix_lightning.generation import greedy
 from flix_lightning.injection import inject
 from flix_lightning.models.backbone import Backbone
@@ -52,9 +56,22 @@ class FlixModel:
         Raises:
             FlixError: no finished run lies there.
         """
-        config = read_config(Path(run))
-        bank = Bank.read(Path(run))
-        return FlixModel(stored_model(config["model"], trust_remote_code), bank, device)
+        config, run = read_config(Path(run)), Path(run)
+        backbone = stored_model(config["model"], trust_remote_code)
+        if "bank" not in config["adapter"]:
+            return FlixModel(backbone, Bank.read(run), device)
+        calibration = fill("adapter", Calibration, without(config["adapter"], "name"))
+        model = FlixModel(backbone, calibration.read(), device)
+        cells = build_mixture(config, construct("benchmark", config["benchmark"])).train
+        model.calibrate(calibration.composer(model.composer, cells), read_corrections(run))
+        return model
+
+    def calibrate(self, composer: Composer, state: Mapping[str, Tensor]) -> None:
+        """Correct the bank by the trained corrections of `state`, the last ranks of `composer`."""
+        biases = not any(name.endswith(".lora_a") for name in state)
+        corrections = calibrate(self.backbone, composer.total_rank - self.composer.total_rank, biases)
+        load_corrections(corrections, state)
+        self.composer = composer
 
     @staticmethod
     def from_bank(path: str | Path, backbone: Backbone, device: str | None = None) -> "FlixModel":
@@ -109,9 +126,15 @@ class FlixModel:
         tasks, languages = _one_each("task", task, len(texts)), _one_each("language", language, len(texts))
         cells = [self.cell(*pair) for pair in zip(tasks, languages)]
         prompts = [self.prompt(text, cell) for text, cell in zip(texts, cells)]
+        limits = [max_new_tokens or self.bank.tasks[cell.task].max_target_tokens for cell in cells]
+        return self.answer(cells, prompts, limits, batch_size)
+
+    def answer(
+        self, cells: Sequence[Cell], prompts: Sequence[str], limits: Sequence[int], batch_size: int = 64
+    ) -> list[str]:
+        """Greedy answers to whole prompts, each served by its cell's features and at most its limit of tokens long."""
         is_encoder_decoder = self.backbone.config.is_encoder_decoder
         rows = encode(self.tokenizer, prompts, [""] * len(prompts), is_encoder_decoder) if prompts else []
-        limits = [max_new_tokens or self.bank.tasks[cell.task].max_target_tokens for cell in cells]
         order = sorted(range(len(rows)), key=lambda i: (limits[i], len(rows[i].prompt)))
         answers = [""] * len(rows)
         for start in range(0, len(order), batch_size):

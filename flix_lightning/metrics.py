@@ -1,18 +1,21 @@
-"""How answers are scored: the four official XTREME-UP metrics as torchmetrics, each a score in 0 to 100.
+"""How answers are scored: the four official XTREME-UP metrics and two forms of ROUGE, each a score in 0 to 100.
 
-Every one equals its function in google-research/xtreme-up `evaluation/metrics.py`, oddities included. States are sums
-over pairs, so a run on many devices, or in other batches, gives the number that one pass over the whole corpus gives.
-Nothing seen scores 0, where most official functions have no answer. Text is compared without Unicode normalisation.
+Every official one equals its function in google-research/xtreme-up `evaluation/metrics.py`, oddities included. States
+are sums over pairs, so a run on many devices, or in other batches, gives the number that one pass over the whole corpus
+gives. Nothing seen scores 0, where most official functions have no answer. Text is compared without Unicode
+normalisation.
 """
 
 import re
 import string
+import unicodedata
 from collections import Counter
 
 import torch
 from sacrebleu.metrics import CHRF
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.functional.text.rouge import rouge_score
 
 from flix_lightning.errors import FlixError
 
@@ -35,7 +38,7 @@ def _pairs(predictions: list[str], targets: list[str]) -> list[tuple[str, str]]:
 
 
 class _TextMetric(Metric):
-    """What the four share: flags of torchmetrics, and states that are summed over devices."""
+    """What all share: flags of torchmetrics, and states that are summed over devices."""
 
     is_differentiable = False
     higher_is_better = True
@@ -185,9 +188,39 @@ class ChrF(_TextMetric):
         return self._result(self._chrf._compute_score_from_stats(self.statistics.tolist()).score)
 
 
+class RougeL(_MeanOverPairs):
+    """ROUGE-L for summaries (Lin, 2004): F of the longest common subsequence of words, mean over pairs, in 0 to 100."""
+
+    @staticmethod
+    def score(prediction: str, target: str) -> float:
+        return _rouge(prediction, target, "rougeL")["rougeL"]
+
+
+class WeightedRouge(_MeanOverPairs):
+    """ROUGE-1 / 6 + ROUGE-2 / 3 + ROUGE-3 / 2 for suggested replies, each an F, mean over pairs, in 0 to 100."""
+
+    @staticmethod
+    def score(prediction: str, target: str) -> float:
+        found = _rouge(prediction, target, "rouge1", "rouge2", "rouge3")
+        return found["rouge1"] / 6 + found["rouge2"] / 3 + found["rouge3"] / 2
+
+
+def _rouge(prediction: str, target: str, *kinds: str) -> dict[str, float]:
+    """Kind -> F by torchmetrics, over the words of any script, lower case, without stemming."""
+    found = rouge_score(prediction, target, rouge_keys=kinds, normalizer=_plain_words, tokenizer=str.split)
+    return {kind: found[f"{kind}_fmeasure"].item() for kind in kinds}
+
+
+def _plain_words(text: str) -> str:
+    """Lower case, with a space for all that is no letter, mark or digit; ROUGE's own form keeps a to z only."""
+    return "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in text.lower())
+
+
 METRICS: dict[str, type[Metric]] = {
     "exact_match": ExactMatch,
     "f1": TokenF1,
     "span_f1": SpanF1,
     "chrf": ChrF,
+    "rouge_l": RougeL,
+    "weighted_rouge": WeightedRouge,
 }

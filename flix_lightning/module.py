@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -12,14 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from flix_lightning.bank import ADAPTER, Bank
 from flix_lightning.batches import EvalBatch, TrainBatch
 from flix_lightning.composition import ActiveComposition, Composer, FeatureDropout
 from flix_lightning.encoding import IGNORE
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell, Feature
 from flix_lightning.generation import greedy
-from flix_lightning.injection import ALL_LINEAR, inject
+from flix_lightning.injection import ALL_LINEAR, adapter_state, inject, load_adapter_state
+from flix_lightning.norms import axis_rows
 from flix_lightning.optim import ActiveRowsAdamW
+from flix_lightning.results import parameters_by_axis
 from flix_lightning.scores import CellScores, mean_by_task
 from flix_lightning.target_head import TargetHead
 from flix_lightning.tasks import Task
@@ -109,6 +113,14 @@ class FlixModule(LightningModule):
 
     # ---------------------------------------------------------------- training
 
+    def factors(self) -> list[nn.Parameter]:
+        """What training changes, all with the same rows."""
+        return [factor for bank in self.banks for factor in (bank.lora_a, bank.lora_b)]
+
+    def factor_rows(self) -> dict[str, slice]:
+        """Axis -> its rows of `factors`."""
+        return axis_rows(self.composer)
+
     def hold(self, features: Iterable[Feature]) -> None:
         """Keep the factors of `features` as they are, bit for bit, from now on."""
         self.held = tuple(features)
@@ -167,10 +179,8 @@ class FlixModule(LightningModule):
             self.work_on(data.batching.batch_size, self.composer.active_rank(data.mixture.train))
 
     def trained(self) -> list[nn.Parameter]:
-        """What gradients are taken of: the factors of every bank, or their working rows."""
-        if self.working:
-            return list(self.working.wholes())
-        return [factor for bank in self.banks for factor in (bank.lora_a, bank.lora_b)]
+        """What gradients are taken of: the factors, or their working rows."""
+        return list(self.working.wholes()) if self.working else self.factors()
 
     def configure_optimizers(self) -> dict[str, Any]:
         wholes = self.working.wholes() if self.working else {}
@@ -219,6 +229,24 @@ class FlixModule(LightningModule):
     def on_test_epoch_end(self) -> None:
         self.test_scores = self.scores.compute()
         self.active.set(None)
+
+    # ---------------------------------------------------- what a run results in
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """What training changes, by name."""
+        return adapter_state(self.backbone)
+
+    def load_trained_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put it back; see `load_adapter_state`."""
+        load_adapter_state(self.backbone, state)
+
+    def parameters_by_axis(self) -> dict[str, int]:
+        """Axis -> trained parameters."""
+        return parameters_by_axis(self.composer, self.banks, self.held)
+
+    def write(self, run: Path, cells: Iterable[Cell]) -> None:
+        """Keep what was trained on `cells` in the run's directory."""
+        Bank.of(self.backbone, self.composer, self.tasks, cells).write(run / ADAPTER)
 
     # ------------------------------------------------------------- checkpoints
 

@@ -37,9 +37,8 @@ class AxisNorms(Callback):
 
     def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, _: Any) -> None:
         if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
-            factors = [factor for bank in module.banks for factor in (bank.lora_a, bank.lora_b)]
-            self._before = [factor.detach().clone() for factor in factors]
-            axes = axis_rows(module.composer)
+            self._before = [factor.detach().clone() for factor in module.factors()]
+            axes = module.factor_rows()
             if module.working:  # its rows stand in the same order
                 ends = {axis: torch.tensor([rows.start, rows.stop]) for axis, rows in axes.items()}
                 axes = {axis: slice(*module.working.places(found).tolist()) for axis, found in ends.items()}
@@ -48,8 +47,8 @@ class AxisNorms(Callback):
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
         if not self._before:
             return
-        factors = [factor.detach() for bank in module.banks for factor in (bank.lora_a, bank.lora_b)]
-        updates = axis_norms(torch._foreach_sub(factors, self._before), axis_rows(module.composer))
+        factors = [factor.detach() for factor in module.factors()]
+        updates = axis_norms(torch._foreach_sub(factors, self._before), module.factor_rows())
         self._before = []
         module.log_dict({f"gradient_norm/{axis}": norm for axis, norm in self._gradients.items()})
         module.log_dict({f"update_norm/{axis}": norm for axis, norm in updates.items()})

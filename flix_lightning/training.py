@@ -10,17 +10,15 @@ from lightning import Trainer
 from lightning.pytorch.loggers import Logger
 
 from flix_lightning.assembly import Experiment, build_experiment
-from flix_lightning.bank import ADAPTER, Bank
 from flix_lightning.benchmarks.benchmark import Benchmark
 from flix_lightning.checkpoints import Checkpoints, newest_sound
 from flix_lightning.credentials import refuse_credentials
 from flix_lightning.filling import fill
-from flix_lightning.injection import adapter_state, load_adapter_state
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.norms import AxisNorms, FeatureUse
 from flix_lightning.preemption import Preemption
 from flix_lightning.quiet import quieten
-from flix_lightning.results import cell_rows, environment, mixing_shares, parameters_by_axis, write_record
+from flix_lightning.results import cell_rows, environment, mixing_shares, write_record
 from flix_lightning.run_directory import make_directory, write_whole
 from flix_lightning.steps import StepLoss, StepSeed
 from flix_lightning.tracking import CloseOnError, log_results
@@ -60,7 +58,7 @@ def train(
         settings.checkpoint_every,
         validate_every,
         settings.keep_checkpoints,
-        lambda: adapter_state(experiment.module.backbone),
+        experiment.module.trained_state,
     )
     use = FeatureUse(experiment.module.composer)
     tracked = [use, AxisNorms(), CloseOnError()] if logger is not None else [use]
@@ -81,18 +79,12 @@ def train(
         raise KeyboardInterrupt
     record = {**score_best(config, trainer, experiment, saved), "feature_use": use.counts()}
     if trainer.is_global_zero:
-        bank_of_run(experiment).write(run / ADAPTER)
+        mixture = experiment.datamodule.mixture
+        experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier))
         write_record(run, record)  # last: it marks the run as finished
     if logger is not None:
         log_results(logger, record, run)
     return record
-
-
-def bank_of_run(experiment: Experiment) -> Bank:
-    """The adapters as they are now, with all cells that had a part in their training."""
-    module, mixture = experiment.module, experiment.datamodule.mixture
-    cells = dict.fromkeys(mixture.train + mixture.earlier)
-    return Bank.of(module.backbone, module.composer, module.tasks, cells)
 
 
 def score_best(
@@ -100,7 +92,7 @@ def score_best(
 ) -> dict[str, Any]:
     """The record of a trained run, its test scores those of the best adapters, which the module then holds."""
     module, data = experiment.module, experiment.datamodule
-    load_adapter_state(module.backbone, saved.best_adapters)
+    module.load_trained_state(saved.best_adapters)
     data.score(data.mixture.cells, "test")
     trainer.test(module, datamodule=data, verbose=False)
     return {
@@ -108,7 +100,7 @@ def score_best(
         "split": "test",
         "config": config,
         "environment": environment(),
-        "parameters": parameters_by_axis(module.composer, module.banks, module.held),
+        "parameters": module.parameters_by_axis(),
         "active_rank": module.composer.active_rank(data.mixture.train),
         "steps": trainer.max_steps,
         "best_step": saved.best_step,

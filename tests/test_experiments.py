@@ -9,7 +9,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from flix_lightning.assembly import build_composer, build_mixture, construct
 from tests.configs import ROOT, composed
 
-EXPERIMENTS = sorted((ROOT / "conf" / "experiment").glob("*.yaml"), key=lambda path: path.stem)
+BANK = "compositional_calibration"  # needs a trained bank: test_calibrated.py
+EXPERIMENTS = sorted(
+    (path for path in (ROOT / "conf" / "experiment").glob("*.yaml") if path.stem != BANK), key=lambda path: path.stem
+)
 
 
 def first_and_last(command: str) -> tuple[list[str], list[str]]:

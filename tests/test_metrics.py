@@ -14,7 +14,7 @@ from torchmetrics.text import SQuAD
 from torchmetrics.utilities import dim_zero_sum
 
 from flix_lightning.errors import FlixError
-from flix_lightning.metrics import METRICS, ChrF, ExactMatch, SpanF1, TokenF1
+from flix_lightning.metrics import METRICS, ChrF, ExactMatch, RougeL, SpanF1, TokenF1, WeightedRouge
 
 # Inputs with the scores that the functions of google-research/xtreme-up (evaluation/metrics.py) gave for them.
 GOLDEN = json.loads((Path(__file__).parent / "metrics" / "golden_metric_cases.json").read_text(encoding="utf-8"))
@@ -107,9 +107,35 @@ def test_against_official_scores(case):
     assert score(name, pairs) == pytest.approx(case["score"], rel=1e-14, abs=0)
 
 
-def test_every_metric_has_golden_cases():
+def test_every_official_metric_has_golden_cases():
     assert len(GOLDEN) == 29
-    assert {OFFICIAL_NAMES.get(case["metric"], case["metric"]) for case in GOLDEN} == set(METRICS)
+    official = {OFFICIAL_NAMES.get(case["metric"], case["metric"]) for case in GOLDEN}
+    assert official == set(METRICS) - {"rouge_l", "weighted_rouge"}
+
+
+# ROUGE, counted by hand
+
+
+@pytest.mark.parametrize(
+    "prediction, target, rouge_l, weighted",
+    [
+        # 4 of 5 and 6 words in order; 1 of 4 and 5 pairs; no triple
+        ("the cat on a mat", "The cat sat on the mat.", 8 / 11, 8 / 11 / 6 + 2 / 9 / 3),
+        ("a b c d", "a b c d", 1, 1),
+        ("b a", "a b", 1 / 2, 1 / 6),  # all words, no order
+        ("habari", "", 0, 0),
+        ("x y z", "a b c", 0, 0),
+        ("की बात है", "की रात है", 2 / 3, 2 / 3 / 6),  # words of any script, vowel signs kept
+        ("a b c x", "a b c y", 3 / 4, 3 / 4 / 6 + 2 / 3 / 3 + 1 / 2 / 2),
+    ],
+)
+def test_rouge_by_hand(prediction, target, rouge_l, weighted):
+    assert score("rouge_l", [(prediction, target)]) == pytest.approx(100 * rouge_l, rel=1e-6)
+    assert score("weighted_rouge", [(prediction, target)]) == pytest.approx(100 * weighted, rel=1e-6)
+
+
+def test_rouge_is_the_mean_over_pairs():
+    assert score("rouge_l", [("a b", "a b"), ("x", "y")]) == pytest.approx(50)
 
 
 # References
@@ -291,7 +317,7 @@ def test_reset_and_copy(name):
     metric = fed(name, [("PER: a", "PER: b")])
     twin = copy.deepcopy(metric)
     metric.reset()
-    metric.update(["PER: habari"], ["PER: habari"])
+    metric.update(["PER: habari ya leo"], ["PER: habari ya leo"])
     assert metric.compute().item() == pytest.approx(100)
     assert twin.compute().item() == close(score(name, [("PER: a", "PER: b")]))
 
@@ -305,4 +331,5 @@ def test_sides_of_different_length_are_refused(name):
 
 
 def test_names():
-    assert {"exact_match": ExactMatch, "f1": TokenF1, "span_f1": SpanF1, "chrf": ChrF} == METRICS
+    official = {"exact_match": ExactMatch, "f1": TokenF1, "span_f1": SpanF1, "chrf": ChrF}
+    assert {**official, "rouge_l": RougeL, "weighted_rouge": WeightedRouge} == METRICS

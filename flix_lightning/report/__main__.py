@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flix_lightning.command import command
+from flix_lightning.compositional.table import study_table
 from flix_lightning.errors import FlixError
 from flix_lightning.report.comparison import Record, comparison
 from flix_lightning.report.page import write_page
 from flix_lightning.report.paper import TABLE_1
 from flix_lightning.run_directory import plain_name
 
+STUDY = "compositional.json"  # the records of `compositional.py`
 BEGIN, END = "<!-- generated from results/: begin -->", "<!-- generated from results/: end -->"
 
 
@@ -80,6 +82,9 @@ def regenerate(results: Path, readme: Path) -> None:
     for name, found in records.items():
         (results / f"{name}.md").write_text(comparison(found), encoding="utf8")
     write_page([record for found in records.values() for record in found], results)
+    if (results / STUDY).exists():
+        table = study_table(json.loads((results / STUDY).read_text(encoding="utf8")))
+        (results / STUDY).with_suffix(".md").write_text(table, encoding="utf8")
     fill_readme(readme, TABLE_1.table([record for found in records.values() for record in found]))
 
 

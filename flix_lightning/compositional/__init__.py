@@ -1,0 +1,1 @@
+"""Compositional multi-tasking: merges of trained features, few-shot weights, two passes, and the study of all."""
