@@ -53,6 +53,9 @@ def message(error: BaseException) -> str | None:
             return " ".join(str(cause).split())
         if isinstance(cause, OSError) and cause.errno in DISK:
             return f"{cause.filename or 'the disk'}: {cause.strerror}."
+        if type(cause).__module__.startswith("wandb.errors"):
+            told = " ".join(str(cause).split())
+            return f"logger: W&B says: {told} `wandb login`, WANDB_API_KEY or logger.offline=true may help."
         if type(cause).__name__ == "OutOfMemoryError":
             return (
                 f"{str(cause).splitlines()[0]} A smaller data.micro_batch_size or data.eval_batch_size, or "

@@ -25,6 +25,7 @@ from flix_lightning.norms import axis_rows
 from flix_lightning.optim import ActiveRowsAdamW
 from flix_lightning.results import parameters_by_axis
 from flix_lightning.scores import CellScores, mean_by_task
+from flix_lightning.sharding import shard_layers
 from flix_lightning.target_head import TargetHead
 from flix_lightning.tasks import Task
 from flix_lightning.working_set import WorkingSet
@@ -104,12 +105,19 @@ class FlixModule(LightningModule):
         self.head = TargetHead(backbone.get_output_embeddings())
         self.working: WorkingSet | None = None
         self.strict_loading = False  # checkpoints hold the adapters only
+        self.sharded = False
         self.active_rows: Tensor | None = None  # of the global batch: those that the optimizer moves
         self.row_uses: tuple[Tensor, Tensor] | None = None  # its rows, and how many of its examples use each
         self.held: tuple[Feature, ...] = ()
         self.scores: CellScores | None = None
         self.validation_scores: dict[int, float] = {}  # step -> mean over the training cells
         self.test_scores: dict[Cell, float] = {}
+
+    def configure_model(self) -> None:
+        """Share out the frozen layers over the processes where the strategy does so."""
+        if self.device_mesh is not None and not self.sharded:
+            shard_layers(self.backbone, self.device_mesh["data_parallel"])
+            self.sharded = True
 
     # ---------------------------------------------------------------- training
 

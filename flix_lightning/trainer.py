@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lightning import Trainer
@@ -14,6 +15,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from flix_lightning.checkpoints import WholeFiles
 from flix_lightning.errors import FlixError
 from flix_lightning.progress import progress
+from flix_lightning.sharding import MeanGradients, ShardedBackbone
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class TrainerSettings:
     """How long, on what and how often.
 
     Args:
-        accelerator, devices, num_nodes, strategy, precision: Lightning's.
+        accelerator, devices, num_nodes, strategy, precision: Lightning's; strategy `fsdp2` shares out a backbone that
+            does not fit one device.
         max_steps: the length of training.
         validate_every, checkpoint_every: in steps.
         keep_checkpoints: how many are kept, in case the last is damaged.
@@ -57,7 +60,9 @@ class TrainerSettings:
             FlixError: what Lightning refuses: devices that are not there, an unknown strategy or precision.
         """
         shown = progress(self.progress)
-        strategy = DDPStrategy(forward_sync_buffers=False) if self.strategy == "ddp" else self.strategy
+        own = {"ddp": partial(DDPStrategy, forward_sync_buffers=False), "fsdp2": ShardedBackbone}
+        strategy = own[self.strategy]() if self.strategy in own else self.strategy
+        sharing = [MeanGradients()] if self.strategy == "fsdp2" else []
         # Lightning's own requeueing saves elsewhere and outside of the schedule; see preemption.py
         slurm = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
         try:
@@ -79,7 +84,7 @@ class TrainerSettings:
                 default_root_dir=run,
                 logger=logger or False,
                 plugins=[WholeFiles(), *slurm],
-                callbacks=[*callbacks, *shown],
+                callbacks=[*sharing, *callbacks, *shown],
             )
         except (ValueError, TypeError, LookupError, RuntimeError, MisconfigurationException) as error:
             raise FlixError(f"trainer: {' '.join(str(error).split())}") from error

@@ -20,14 +20,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run_on(processes: int, folder: str, *overrides: str, kind: str = "llama") -> dict:
+def run_on(processes: int, folder: str, *overrides: str, kind: str = "llama", strategy: str = "ddp") -> dict:
     """Train on so many processes, as torchrun would start them; returns the record.
 
     Every process writes what it saw of each step to `<folder>/seen-<rank>.json`.
     """
     port = str(free_port())
     started = [
-        FORK.Process(target=_one, args=(rank, processes, port, folder, overrides, kind)) for rank in range(processes)
+        FORK.Process(target=_one, args=(rank, processes, port, folder, overrides, kind, strategy))
+        for rank in range(processes)
     ]
     for process in started:
         process.start()
@@ -37,13 +38,15 @@ def run_on(processes: int, folder: str, *overrides: str, kind: str = "llama") ->
     return json.loads(Path(folder, "record.json").read_text())
 
 
-def _one(rank: int, processes: int, port: str, folder: str, overrides: tuple[str, ...], kind: str) -> None:
+def _one(
+    rank: int, processes: int, port: str, folder: str, overrides: tuple[str, ...], kind: str, strategy: str
+) -> None:
     ddp = []
     if processes > 1:
         numbers = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "LOCAL_WORLD_SIZE": processes}
         os.environ.update({name: str(number) for name, number in numbers.items()})
         os.environ.update(WORLD_SIZE=str(processes), MASTER_ADDR="127.0.0.1", MASTER_PORT=port, TORCHELASTIC_RUN_ID="1")
-        ddp = ["trainer.strategy=ddp", f"trainer.devices={processes}"]
+        ddp = [f"trainer.strategy={strategy}", f"trainer.devices={processes}"]
     seen: list[dict] = []
     step, log = FlixModule.training_step, FlixModule.log
 

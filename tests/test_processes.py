@@ -60,6 +60,23 @@ def test_the_number_of_processes_may_change_on_resume(one):
         torch.testing.assert_close(weights[name], same[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_a_backbone_shared_out_trains_the_same_adapters(kind, tmp_path):
+    run_on(1, "one", kind=kind)
+    stop = ("trainer.checkpoint_every=2", "trainer.keep_checkpoints=3")
+    run_on(2, "many", *stop, kind=kind, strategy="fsdp2")
+    for late in [Path("many/record.json"), *Path("many/checkpoints").glob("step-*6.ckpt")]:
+        late.unlink()
+    run_on(2, "many", *stop, kind=kind, strategy="fsdp2")  # from step 4
+    one, many = (json.loads(Path(run, "record.json").read_text()) for run in ("one", "many"))
+    assert many["cells"] == one["cells"]
+    state = torch.load(sorted(Path("many/checkpoints").iterdir())[-1], weights_only=True)["state_dict"]
+    assert {name.rpartition(".")[2] for name in state} == {"lora_a", "lora_b"}
+    weights, same = load_file(f"one/{ADAPTER}"), load_file(f"many/{ADAPTER}")
+    for name in weights:
+        torch.testing.assert_close(weights[name], same[name], rtol=1e-4, atol=1e-5)
+
+
 LAUNCHES = {
     "Lightning": [sys.executable, "train.py"],
     "torchrun": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"],

@@ -1,13 +1,16 @@
 """A run that was stopped, anywhere, and started again ends where it would have ended without the stop."""
 
+import os
 import resource
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from flix_lightning import checkpoints, training
+from flix_lightning import checkpoints, preemption, training
 from flix_lightning.benchmarks.cldr.benchmark import Cldr
 from flix_lightning.checkpoints import WholeFiles, newest_sound, path_of
 from flix_lightning.errors import FlixError
@@ -23,6 +26,7 @@ TINY = (
     "mixture.train={}",
     "data.batch_size=4",
 )
+SLOW = pytest.mark.slow
 TIMES = ("seconds", "peak_memory_mib")  # measured, never twice the same
 
 
@@ -80,7 +84,11 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("place", "call"),
-    [("step", 6), ("validation", 1), ("validation", 2), ("checkpoint", 3), ("test", 1), ("record", 1)],
+    [
+        ("validation", 2),
+        ("record", 1),
+        *(pytest.param(*cut, marks=SLOW) for cut in (("step", 6), ("validation", 1), ("checkpoint", 3), ("test", 1))),
+    ],
 )
 def test_a_run_cut_off_anywhere_ends_the_same(place, call, whole, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(PowerCut):
@@ -90,7 +98,7 @@ def test_a_run_cut_off_anywhere_ends_the_same(place, call, whole, monkeypatch):
     assert result("cut", run_small("cut")) == whole
 
 
-@pytest.mark.parametrize("changed", ["data.micro_batch_size=2", "trainer.checkpoint_every=4"])
+@pytest.mark.parametrize("changed", ["data.micro_batch_size=2", pytest.param("trainer.checkpoint_every=4", marks=SLOW)])
 def test_micro_batches_and_schedule_of_saving_may_change_on_resume(changed, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(PowerCut):
         cut_at(patch, "step", 5)
@@ -116,6 +124,39 @@ def test_a_backbones_own_dropout_is_the_same_after_a_restart(monkeypatch):
     assert run("cut") == once
 
 
+@pytest.mark.parametrize(
+    ("warning", "requeued"),
+    [
+        (signal.SIGUSR1, ["scontrol", "requeue", "7_2"]),
+        pytest.param(signal.SIGUSR2, "submitit", marks=SLOW),
+        pytest.param(signal.SIGTERM, None, marks=SLOW),
+    ],
+)
+def test_slurms_warning_saves_the_step_and_requeues(warning, requeued, whole, monkeypatch):
+    calls = []
+    step = FlixModule.training_step
+
+    def warned(self, batch, index):
+        if batch.step == 2:  # the third: with a validation after it, and no checkpoint due
+            os.kill(os.getpid(), warning)
+        return step(self, batch, index)
+
+    before = signal.signal(signal.SIGUSR2, lambda *_: calls.append("submitit") or sys.exit(255))
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setenv("SLURM_JOB_ID", "9")
+        patch.setenv("SLURM_ARRAY_JOB_ID", "7")
+        patch.setenv("SLURM_ARRAY_TASK_ID", "2")
+        patch.setattr(preemption.subprocess, "run", lambda command, **_: calls.append(command))
+        patch.setattr(FlixModule, "training_step", warned)
+        run_small("cut")
+    signal.signal(signal.SIGUSR2, before)
+    for left in (signal.SIGUSR1, signal.SIGTERM):
+        signal.signal(left, signal.SIG_DFL)
+    assert calls == ([requeued] if requeued else [])
+    assert newest_sound(Path("cut/checkpoints")) == path_of(Path("cut/checkpoints"), 3)
+    assert result("cut", run_small("cut")) == whole
+
+
 def stopped(folder: str, monkeypatch) -> list[Path]:
     """The checkpoints of a run that was stopped in its last validation: of steps 2 and 4."""
     with monkeypatch.context() as patch, pytest.raises(PowerCut):
@@ -134,7 +175,7 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-@pytest.mark.parametrize("damage", [flip_a_bit, cut_short])
+@pytest.mark.parametrize("damage", [flip_a_bit, pytest.param(cut_short, marks=SLOW)])
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(damage, whole, monkeypatch):
     files = stopped("cut", monkeypatch)
     assert [path.name for path in files] == ["step-00000002.ckpt", "step-00000004.ckpt"]
@@ -193,7 +234,7 @@ def test_a_folder_that_cannot_be_made_is_told():
         run_small("runs/x")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), pytest.param(float("inf"), marks=SLOW)])
 def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(value, monkeypatch):
     step = FlixModule.training_step
 
