@@ -138,7 +138,8 @@ def model_card(
 
 def _score_row(cell: Cell, bank: Bank, record: Mapping[str, Any]) -> str:
     """A line of the table; without a score where the run did not score the cell."""
-    found = [row["score"] for row in record["cells"] if (row["task"], row["language"]) == (cell.task, cell.language)]
-    score = f"{found[0]:.1f}" if found else ""
+    place = cell.task, cell.language, dict(cell.attributes)
+    rows = [row for row in record["cells"] if (row["task"], row["language"], row.get("attributes", {})) == place]
+    score = f"{rows[0]['score']:.1f}" if rows else ""
     standing = Mixture(train=bank.cells).group(cell)
     return f"| {cell.task} | {cell.language} | {standing} | {bank.tasks[cell.task].metric} | {score} |"

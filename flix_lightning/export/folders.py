@@ -58,7 +58,8 @@ def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence
         FlixError: a name that is no pair, or an unknown task.
     """
     if cells == ALL:
-        return [model.cell(row["task"], row["language"]) for row in record["cells"]]
+        rows = record["cells"]
+        return [Cell(row["task"], row["language"], tuple(row.get("attributes", {}).items())) for row in rows]
     found = []
     for name in [cells] if isinstance(cells, str) else cells:
         task, _, language = str(name).partition("/")
@@ -71,12 +72,13 @@ def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence
 def export_cells(
     model: FlixModel, record: dict[str, Any], to: str, cells: Sequence[Cell], folder: Path, rank: int | None
 ) -> list[Path]:
-    """A folder `<task>-<language>` for each cell, all LoRAs of one rank."""
+    """A folder `<task>-<language>` for each cell, with the values of further axes if it has any; one rank for all."""
     composed = {cell: one_composition(model.composer, cell) for cell in cells}
-    rank = rank or served_rank(max(len(index) for index, _ in composed.values()))
+    if to == "peft" and rank is None:
+        rank = served_rank(max(len(index) for index, _ in composed.values()))
     folders = []
     for cell, (index, weight) in composed.items():
-        folders.append(folder / f"{cell.task}-{cell.language}")
+        folders.append(folder / "-".join([cell.task, cell.language, *dict(cell.attributes).values()]))
         with whole_folder(folders[-1]) as partial:
             if to == "peft":
                 write_lora(partial, model.backbone, index, weight, rank)
