@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from flix_lightning.training import ADAPTER
+from flix_lightning.bank import ADAPTER
 from tests.configs import ROOT, SMALL
 from tests.processes import run_on, steps_seen
 

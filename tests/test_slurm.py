@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flix_lightning.training import ADAPTER
+from flix_lightning.bank import ADAPTER
 from tests import slurm
 from tests.configs import ROOT, SMALL
 
