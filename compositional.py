@@ -15,8 +15,8 @@ from flix_lightning.run_directory import run_directory
 
 ROOT = Path(__file__).parent
 CALIBRATIONS = {
-    "calibration (LC)": ("adapter=calibration",),
     "calibration ++ (LC++)": ("adapter=calibration_pp",),
+    "calibration (LC)": ("adapter=calibration",),
     "calibration, shared": ("adapter=calibration", "adapter.shared=true"),
     "calibration ++, shared": ("adapter=calibration_pp", "adapter.shared=true"),
 }
@@ -49,17 +49,17 @@ def run_seed(seed: int, file: Path, overrides: list[str]) -> None:
     benchmark, model = (record["config"][part] for part in ("benchmark", "model"))
     setting = Setting(construct("benchmark", benchmark), lambda: construct("model", model), Bank.read(experts), seed)
     study, tasks = Study(file, setting), len(setting.cells)
-    for method, make in untrained(setting):
-        study.record(method, make)
-    run, record = trained("experiment=compositional_joint_expert", *common)
-    stored = sum(record["parameters"].values())
-    study.record("joint-expert LoRA", finished(run), stored // tasks, stored, record["cells"])
     for method, adapter in CALIBRATIONS.items():
         run, record = trained("experiment=compositional_calibration", *adapter, f"adapter.bank={experts}", *common)
         stored = sum(record["parameters"].values())
         study.record(method, finished(run), stored if "shared" in method else stored // tasks, stored, record["cells"])
+    run, record = trained("experiment=compositional_joint_expert", *common)
+    stored = sum(record["parameters"].values())
+    study.record("joint-expert LoRA", finished(run), stored // tasks, stored, record["cells"])
     run, record = trained("experiment=compositional_flix", *common)
     study.record("FLix, both features trained jointly", finished(run), known=record["cells"])
+    for method, make in untrained(setting):
+        study.record(method, make)
 
 
 @command

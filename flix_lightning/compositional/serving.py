@@ -107,7 +107,7 @@ def generation_seconds(served: Served, cells: Sequence[Cell], examples: Sequence
 
 
 def latency_ratio(
-    served: Served, plain: Served, cells: Sequence[Cell], examples: Sequence[Example], tokens: int = 24, rounds: int = 9
+    served: Served, plain: Served, cells: Sequence[Cell], examples: Sequence[Example], tokens: int = 16, rounds: int = 5
 ) -> float:
     """The median over rounds of a method's time over that of the plain composition, measured right after each other."""
     ratios = []

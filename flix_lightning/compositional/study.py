@@ -23,7 +23,7 @@ class Study:
     """
 
     def __init__(self, file: Path, setting: Setting) -> None:
-        self.file, self.setting, self.place = file, setting, 0
+        self.file, self.setting = file, setting
         file.parent.mkdir(parents=True, exist_ok=True)
 
     def record(
@@ -42,7 +42,6 @@ class Study:
             stored: parameters kept beside the experts' for all composite tasks together.
             known: rows of a training run's record with the test scores of the composite tasks among them.
         """
-        self.place += 1
         records = read_records(self.file)
         if not any(record["method"] == method and record["seed"] == self.setting.seed for record in records):
             records.append(self._measured(method, make(), added, stored, known))
@@ -58,7 +57,6 @@ class Study:
             known = [{"task": c.task, "score": s} for c, s in scores(served, self.setting.benchmark, cells).items()]
         return {
             "method": method,
-            "place": self.place,
             "seed": self.setting.seed,
             "passes": len(served.passes),
             "added_parameters": added,

@@ -15,6 +15,13 @@ GROUPS = {
 }
 
 
+METHODS = (
+    "no adapter", "in-context example", "main task only", "auxiliary task only", "concat merge", "linear merge",
+    "TIES merge", "DARE merge", "Slerp merge", "LoraHub", "multi-step", "joint-expert LoRA", "calibration (LC)",
+    "calibration ++ (LC++)", "calibration, shared", "calibration ++, shared", "FLix, both features trained jointly",
+)  # fmt: skip
+
+
 def group_scores(record: Mapping[str, Any]) -> list[float]:
     """The mean over each group's composite tasks, in the order of `GROUPS`."""
     found = {group: [] for group in GROUPS.values()}
@@ -25,9 +32,9 @@ def group_scores(record: Mapping[str, Any]) -> list[float]:
 
 
 def study_table(records: Iterable[Mapping[str, Any]]) -> str:
-    """Markdown; methods in the order of the study, the best of each group in bold."""
+    """Markdown; methods in the order of `METHODS`, the best of each group in bold."""
     methods: dict[str, list[Mapping[str, Any]]] = {}
-    for record in sorted(records, key=lambda record: (record["place"], record["seed"])):
+    for record in sorted(records, key=lambda record: (METHODS.index(record["method"]), record["seed"])):
         methods.setdefault(record["method"], []).append(record)
     columns = {
         name: list(zip(*([*group_scores(r), fmean(group_scores(r))] for r in seeds))) for name, seeds in methods.items()
