@@ -27,7 +27,9 @@ TRAIN = [
     arguments[2:]
     for arguments in COMMANDS
     if arguments[:2] == ["python", "train.py"]
-    and not any(argument.startswith(("--config-dir", "benchmark.root")) for argument in arguments)  # test_data_page.py
+    and not any(
+        argument.startswith(("--config-dir", "benchmark.root", "adapter.bank")) for argument in arguments
+    )  # test_data_page.py
 ]
 
 
