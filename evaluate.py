@@ -39,7 +39,7 @@ def main(config: DictConfig) -> None:
         enable_model_summary=False,
         default_root_dir=run,
     )
-    chosen = {key: plain[key] for key in ("split", "tasks", "languages", "eval_batch_size")}
+    chosen = {key: plain[key] for key in ("split", "tasks", "languages", "where", "eval_batch_size")}
     print_report(evaluate(run, trained_on, scored_on, backbone, trainer, **chosen, unseen_language=policy), run)
 
 

@@ -31,7 +31,7 @@ def main(config: DictConfig) -> None:
     LeftOut(tolerance)  # refuses impossible settings
     benchmark = construct("benchmark", section | ({"tolerance": EVERY} if "tolerance" in section else {}))
     model, tokenizer = construct("model", plain["model"])
-    cells = Mixture.select(benchmark.cells, plain["tasks"], plain["languages"]).cells
+    cells = Mixture.select(benchmark.cells, plain["tasks"], plain["languages"], where=plain["where"]).cells
     inspector = Inspector(benchmark, tokenizer, model.config.is_encoder_decoder, plain["data"]["max_prompt_tokens"])
     findings = list(inspector.inspect(cells))
     reasons = benchmark.left_out.reasons if "tolerance" in section else {}

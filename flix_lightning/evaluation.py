@@ -28,15 +28,17 @@ def evaluate(
     split: str = "test",
     tasks: str | Sequence[str] = ALL,
     languages: str | Sequence[str] = ALL,
+    where: Mapping[str, str | Sequence[str]] | None = None,
     eval_batch_size: int = 128,
     unseen_language: UnseenLanguage = TASK_ONLY,
 ) -> dict[str, Any]:
     """Score the run's adapters, by default on every cell of `scored_on`, and write the scores beside its record.
 
-    `unseen_language` says what serves languages that were not trained; the scores of each policy have a file.
+    `tasks`, `languages` and `where`, axis -> values, choose among the cells. `unseen_language` says what serves
+    languages that were not trained; the scores of each policy have a file.
 
     Raises:
-        FlixError: the run is unfinished, or a split, task or language is unknown.
+        FlixError: the run is unfinished, or a split or a value of an axis is unknown.
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
@@ -44,7 +46,7 @@ def evaluate(
     config: Mapping[str, Any] = record["config"]
     config = {**config, "data": {**config["data"], "eval_batch_size": eval_batch_size}}
     experiment = build_finished(run, config, trained_on, backbone)
-    cells = Mixture.select(scored_on.cells, tasks, languages).cells
+    cells = Mixture.select(scored_on.cells, tasks, languages, where=where).cells
     data = experiment.datamodule.scoring_on(scored_on)
     module = experiment.module
     served = stand_ins(unseen_language, module, data, cells, trainer)
@@ -60,6 +62,7 @@ def evaluate(
         "stand_ins": {str(f): {str(k): round(w, 4) for k, w in known.items()} for f, known in served.items()},
         "cells": cell_rows(module.test_scores, experiment.datamodule.mixture, scored_on.tasks),
         "unscored_cells": list(map(str, data.unscored_cells)),
+        "left_out_rows": len(data.benchmark.left_out),
         "truncated_examples": data.tokenised.truncated,
     }
     policy = "" if unseen_language == TASK_ONLY else f"-{unseen_language.stand_in}"

@@ -109,6 +109,7 @@ def score_best(
         "mixing": mixing_shares(data.mixture, data.probabilities, data.global_batches.drawn(trainer.max_steps)),
         "cells": cell_rows(module.test_scores, data.mixture, module.tasks),
         "unscored_cells": list(map(str, data.unscored_cells)),
+        "left_out_rows": len(data.benchmark.left_out),
         "truncated_examples": data.tokenised.truncated,
         "peak_memory_mib": round(saved.peak_memory_mib),
         "seconds": round(saved.seconds, 1),

@@ -139,7 +139,16 @@ def test_the_recipe_runs_as_written(folders, monkeypatch, capsys):
 def test_training_over_four_axes_writes_a_table_with_their_values(folders, monkeypatch, capsys):
     monkeypatch.chdir(folders["docs/data.md"])
     command = next(c for c in commands("docs/data.md") if any(part.startswith("adapter.axes=") for part in c))
-    held_out = "mixture.held_out=[{task: topic, domain: law}]"
-    assert run_command("train", *command[1:], held_out, *TINY, monkeypatch=monkeypatch) == 0
+    malformed = Path("mine/data/title/train/sw.jsonl")
+    whole = malformed.read_text()
+    malformed.write_text(whole + "x\n")
+    more = ["mixture.held_out=[{task: topic, domain: law}]", "benchmark.tolerance=1"]
+    assert run_command("train", *command[1:], *more, *TINY, monkeypatch=monkeypatch) == 0
     told = capsys.readouterr().out
+    assert "1 malformed rows were left out" in told
     assert "domain=law" in told and "family=elvish" in told and "unseen combination" in told and ", domain " in told
+    run = f"run={told.split()[-1]}"
+    assert run_command("evaluate", run, "+where={domain: [law], task: [topic]}", monkeypatch=monkeypatch) == 0
+    told = capsys.readouterr().out
+    assert "domain=law" in told and "domain=news" not in told and "title" not in told
+    malformed.write_text(whole)

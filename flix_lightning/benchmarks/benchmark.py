@@ -1,7 +1,7 @@
 """What a benchmark is to the rest of the project: tasks, cells, and the examples of a cell."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -26,6 +26,7 @@ class Benchmark(Protocol):
     name: str
     tasks: Mapping[str, Task]
     cells: Sequence[Cell]
+    left_out: Sized  # the malformed rows that were met and left out
 
     def splits(self, cell: Cell) -> Sequence[str]:
         """The splits that a cell has rows of, in the order of `SPLITS`."""

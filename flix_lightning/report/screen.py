@@ -56,6 +56,8 @@ def print_report(record: Mapping[str, Any], run: object) -> None:
     console.print(f"{record['steps']} steps, best at {record['best_step']}, {record['seconds']:.0f} s", highlight=False)
     if record["truncated_examples"]:
         console.print(f"{record['truncated_examples']} examples were longer than the limits and cut", style="yellow")
+    if left_out := record.get("left_out_rows"):
+        console.print(f"{left_out} malformed rows were left out, as benchmark.tolerance allows", style="yellow")
     if unscored := record.get("unscored_cells"):
         told = f"{len(unscored)} cells have no {record['split']} rows and no score: {', '.join(unscored)}"
         console.print(told, style="yellow", highlight=False)

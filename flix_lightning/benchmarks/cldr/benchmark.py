@@ -40,6 +40,7 @@ class Cldr:
 
     name = "cldr"
     tasks = TASKS
+    left_out = ()
 
     def __init__(self, rows: Mapping[str, int], seed: int = 0, scarce: Mapping[str, int] | None = None) -> None:
         self.rows, self.seed, self.scarce = checked_rows(rows), seed, dict(scarce or {})

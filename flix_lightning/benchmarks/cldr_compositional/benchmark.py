@@ -29,6 +29,7 @@ class CldrCompositional:
 
     name = "cldr_compositional"
     tasks = TASKS
+    left_out = ()
 
     def __init__(self, rows: Mapping[str, int], composite_train_rows: int, seed: int = 0) -> None:
         self.rows, self.seed = checked_rows(rows), seed
