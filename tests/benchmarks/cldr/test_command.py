@@ -50,9 +50,9 @@ def test_the_command_previews_pretraining_languages(capsys, monkeypatch):
         (["ner/sw", "--rows", "0"], "at least 1; got 0"),
     ],
 )
-def test_a_wrong_argument_is_one_line_on_standard_error(arguments, named, capsys):
+def test_a_wrong_argument_is_one_line_on_standard_error_and_a_hint(arguments, named, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     output = capsys.readouterr()
     assert caught.value.code == 1 and output.out == ""
-    assert output.err.startswith("error: ") and output.err.count("\n") == 1 and named in output.err
+    assert output.err.startswith("error: ") and output.err.count("\n") == 2 and named in output.err
