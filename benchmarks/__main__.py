@@ -26,7 +26,7 @@ def environment() -> str:
 
 def measure(results: Path, parts: list[str], shapes: list[str], rounds: int, quick: bool) -> None:
     """Measure what has no record yet, then write the table and the plot."""
-    folder = results / "speed"
+    folder = results / "records"
     folder.mkdir(parents=True, exist_ok=True)
     for name in shapes:
         shape = shape_named(name)
@@ -43,15 +43,19 @@ def measure(results: Path, parts: list[str], shapes: list[str], rounds: int, qui
     plot(records, results / "speed.png")
 
 
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--results", type=Path, default=Path("benchmarks"))
+    options.add_argument("--parts", nargs="+", default=list(PARTS))
+    options.add_argument("--shapes", nargs="+", default=list(SHAPES))
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--quick", action="store_true", help="the smallest settings: to see that it works")
+    return options
+
+
 @command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--parts", nargs="+", default=list(PARTS))
-    parser.add_argument("--shapes", nargs="+", default=list(SHAPES))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="the smallest settings: to see that it works")
-    args = parser.parse_args()
+    args = parser().parse_args()
     for part in args.parts:
         if part not in PARTS:
             raise unknown("part", part, PARTS)

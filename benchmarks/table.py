@@ -1,4 +1,4 @@
-"""Records -> results/speed.md and results/speed.png."""
+"""Records -> speed.md and speed.png."""
 
 import json
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ Records = Mapping[tuple[str, str], dict[str, Any]]  # (shape, part) -> record
 INTRO = """\
 # Speed
 
-Made by `python -m benchmarks` from the records in [speed/](speed). Contestants take turns, a round each; a ratio is the
-median over rounds of processor time, in brackets the extremes. Same backbone (random weights), batch, active rank (6)
+Made by `python -m benchmarks` from the records in [records/](records). Contestants take turns, a round each; a ratio is
+the median over rounds of processor time, in brackets the extremes. Same backbone (random weights), batch, active rank (6)
 and bfloat16 autocast for all; peak memory is what two steps hold beyond what stood there before them.
 """
 

@@ -1,11 +1,16 @@
 """The speed benchmark: its arithmetic by hand, and the whole command at its smallest settings."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
+from benchmarks.__main__ import parser
+from benchmarks.parts import PARTS
+from benchmarks.shapes import SHAPES
 from benchmarks.table import page
 from benchmarks.timing import interleaved, peak_mib, ratios
 from tests.configs import ROOT
@@ -41,12 +46,21 @@ def test_the_page_says_only_what_was_measured():
     assert "Generation" not in told
 
 
+def test_the_page_of_the_benchmark_names_the_parts_and_shapes_there_are():
+    page = (ROOT / "benchmarks/README.md").read_text(encoding="utf8")
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(PARTS)
+    for line in re.search(r"```bash\n(.*?)```", page, re.DOTALL)[1].splitlines():
+        assert shlex.split(line, comments=True)[:3] == ["python", "-m", "benchmarks"]
+        options = parser().parse_args(shlex.split(line, comments=True)[3:])
+        assert set(options.parts) <= set(PARTS) and set(options.shapes) <= set(SHAPES)
+
+
 @pytest.mark.slow
 def test_the_command_measures_once_and_writes_table_and_plot(tmp_path):
     command = [sys.executable, "-m", "benchmarks", "--quick", "--rounds", "1", "--shapes", "tiny"]
     command += ["--parts", "training", "features", "generation", "loading", "--results", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    records = sorted((tmp_path / "speed").glob("*.json"))
+    records = sorted((tmp_path / "records").glob("*.json"))
     assert [path.stem for path in records] == [
         "tiny-features", "tiny-generation", "tiny-loading", "tiny-training"]  # fmt: skip
     before = [path.stat().st_mtime_ns for path in records]
