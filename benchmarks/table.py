@@ -13,8 +13,8 @@ INTRO = """\
 # Speed
 
 Made by `python -m benchmarks` from the records in [records/](records). Contestants take turns, a round each; a ratio is
-the median over rounds of processor time, in brackets the extremes. Same backbone (random weights), batch, active rank (6)
-and bfloat16 autocast for all; peak memory is what two steps hold beyond what stood there before them.
+the median over rounds of processor time, in brackets the extremes. Same backbone (random weights), batch, active rank
+(6) and bfloat16 autocast for all; peak memory is what building and two steps hold beyond what stood there before.
 """
 
 
