@@ -44,17 +44,6 @@ def test_any_number_of_processes_trains_the_same_run(processes, overrides, one, 
         torch.testing.assert_close(weights[name], same[name], rtol=1e-4, atol=1e-5)
 
 
-def test_processes_train_one_working_set():
-    """Two examples a step use at most 12 of the 18 ranks: each process trains on copies of the step's rows."""
-    few = ("data.batch_size=2", "trainer.max_steps=4")
-    assert run_on(1, "alone", *few)["active_rank"] == 6
-    run_on(2, "both", *few)
-    weights, same = load_file(f"alone/{ADAPTER}"), load_file(f"both/{ADAPTER}")
-    assert len(next(iter(weights.values()))) == 18
-    for name in weights:
-        torch.testing.assert_close(weights[name], same[name], rtol=1e-4, atol=1e-5)
-
-
 def test_the_number_of_processes_may_change_on_resume(one):
     run = Path("changed")
     run_on(2, "changed", "trainer.checkpoint_every=2", "trainer.keep_checkpoints=3")
