@@ -1,6 +1,7 @@
 """`python -m flix_lightning.report` makes every table, picture and README block from the records in results/.
 
-`--collect runs/NAME ...` first copies finished runs' records there; `runs/NAME ...` alone shows their table.
+`--collect runs/NAME ...` first copies finished runs' records there, `--policies` the scores of policies for unseen
+languages; `runs/NAME ...` alone, or `--wandb ENTITY/PROJECT`, shows the runs' table and writes nothing else.
 """
 
 import argparse
@@ -12,9 +13,11 @@ from pathlib import Path
 from flix_lightning.command import command
 from flix_lightning.compositional.table import study_table
 from flix_lightning.errors import FlixError
+from flix_lightning.report.compare import draw, wandb_records
 from flix_lightning.report.comparison import Record, comparison
 from flix_lightning.report.page import write_page
 from flix_lightning.report.paper import TABLE_1
+from flix_lightning.report.policies import FOLDER, collect_policies, policies_table
 from flix_lightning.run_directory import plain_name
 
 STUDY = "compositional.json"  # the records of `compositional.py`
@@ -68,9 +71,13 @@ def fill_readme(path: Path, table: str) -> None:
     path.write_text(head + block(table) + rest.split(END, 1)[1], encoding="utf8")
 
 
-def show(runs: Sequence[Path]) -> None:
-    """Print the table of finished runs, as Markdown."""
-    print(comparison([record for run in runs for record in finished(run).values()]), end="")
+def show(records: Sequence[Record], picture: Path | None) -> None:
+    """Print the table of runs as Markdown, and draw the difference of two settings."""
+    if not records:
+        raise FlixError("no finished run was found.")
+    print(comparison(records), end="")
+    if picture:
+        draw(records, picture)
 
 
 def regenerate(results: Path, readme: Path) -> None:
@@ -79,6 +86,8 @@ def regenerate(results: Path, readme: Path) -> None:
     if not folders:
         raise FlixError(f"--results: no records lie in {str(results)!r}.")
     records = {folder.name: read(folder) for folder in folders}
+    if policies := records.pop(FOLDER, []):
+        (results / f"{FOLDER}.md").write_text(policies_table(policies), encoding="utf8")
     for name, found in records.items():
         (results / f"{name}.md").write_text(comparison(found), encoding="utf8")
     write_page([record for found in records.values() for record in found], results)
@@ -95,11 +104,17 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     parser.add_argument("--collect", type=Path, nargs="+", default=[], help="run folders to take records from")
+    parser.add_argument("--policies", type=Path, nargs="+", default=[], help="run folders to take evaluations from")
+    parser.add_argument("--picture", type=Path, help="of two settings' difference, cell by cell")
+    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="compare runs of Weights & Biases")
+    parser.add_argument("--group", nargs="+", default=[], help="of runs there; all of them by default")
     args = parser.parse_args()
-    if args.runs:
-        show(args.runs)
+    if args.runs or args.wandb:
+        found = [record for run in args.runs for record in finished(run).values()]
+        show([*found, *(wandb_records(args.wandb, args.group) if args.wandb else [])], args.picture)
     else:
         collect(args.collect, args.results)
+        collect_policies(args.policies, args.results)
         regenerate(args.results, args.readme)
 
 

@@ -1,0 +1,54 @@
+"""Policies for unseen languages side by side: a row a language, a column a policy."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from flix_lightning.errors import FlixError
+from flix_lightning.languages import family, script
+from flix_lightning.report.comparison import Record, spread
+from flix_lightning.unseen import STAND_INS
+
+FOLDER = "unseen_languages"  # of results/: what evaluate.py wrote, by policy
+
+
+def collect_policies(runs: Sequence[Path], results: Path) -> None:
+    """Copy the test scores of every policy that runs were evaluated with.
+
+    Raises:
+        FlixError: there are none.
+    """
+    for run in runs:
+        found = sorted(run.rglob("scores-*-test*.json"))
+        if not found:
+            raise FlixError(f"--policies: no run in {str(run)!r} was evaluated on its test cells.")
+        (results / FOLDER).mkdir(parents=True, exist_ok=True)
+        for path in found:
+            shutil.copyfile(path, results / FOLDER / f"{path.parent.parent.name}-{path.parent.name}-{path.name}")
+
+
+def policies_table(scores: Sequence[Record]) -> str:
+    """A Markdown table of the scores of unseen languages, mean ± standard deviation over seeds."""
+    policies = [p for p in STAND_INS if any(record["unseen_language"]["stand_in"] == p for record in scores)]
+    by_cell: dict[tuple[str, str], dict[str, list[float]]] = {}
+    means: dict[str, list[float]] = {policy: [] for policy in policies}
+    for record in scores:
+        policy = record["unseen_language"]["stand_in"]
+        cells = [row for row in record["cells"] if row["group"] == "unseen language"]
+        means[policy].append(fmean(row["score"] for row in cells))
+        for row in cells:
+            by_cell.setdefault((row["task"], row["language"]), {}).setdefault(policy, []).append(row["score"])
+    lines = ["| task | language | family | script | " + " | ".join(policies) + " |", "|---" * (4 + len(policies)) + "|"]
+    for (task, language), found in sorted(by_cell.items()):
+        about = [task, language, (family(language) or ("",))[-1], script(language) or ""]
+        lines.append("| " + " | ".join([*about, *_row(found, policies)]) + " |")
+    lines.append("| mean | | | | " + " | ".join(_row(means, policies)) + " |")
+    lines.append("| seeds | | | | " + " | ".join(str(len(means[policy])) for policy in policies) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _row(found: dict[str, list[float]], policies: Sequence[str]) -> list[str]:
+    best = max(round(fmean(values), 1) for values in found.values())
+    told = [(spread(found[p]), round(fmean(found[p]), 1) == best) if p in found else ("", False) for p in policies]
+    return [f"**{text}**" if bold else text for text, bold in told]
