@@ -11,7 +11,6 @@ from flix_lightning.report.__main__ import main
 from flix_lightning.report.compare import draw, wandb_records
 from flix_lightning.report.comparison import comparison
 from flix_lightning.report.policies import FOLDER, collect_policies, policies_table
-from tests.configs import ROOT
 from tests.test_report import record
 
 
@@ -103,9 +102,3 @@ def test_policies_are_collected_by_run():
     collect_policies([Path("runs")], Path("results"))
     kept = sorted(path.name for path in Path("results", FOLDER).iterdir())
     assert kept == ["flix-0-scores-cldr-test-family.json", "flix-0-scores-cldr-test.json"]
-
-
-def test_the_committed_table_of_policies_is_made_from_the_committed_scores():
-    paths = sorted((ROOT / "results" / FOLDER).glob("*.json"))
-    found = [json.loads(path.read_text(encoding="utf8")) for path in paths]
-    assert (ROOT / "results" / f"{FOLDER}.md").read_text(encoding="utf8") == policies_table(found)

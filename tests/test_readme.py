@@ -79,6 +79,29 @@ def test_train_evaluate_report_and_preview_run_as_written(tmp_path):
     assert list((tmp_path / "results").glob("*.md"))
 
 
+EVALUATE = [arguments[2:] for arguments in COMMANDS if arguments[:2] == ["python", "evaluate.py"]]
+
+
+@pytest.mark.parametrize("overrides", EVALUATE, ids=" ".join)
+def test_every_evaluation_composes(overrides):
+    assert composed(*overrides, config="evaluate")["run"] == "runs/joint-flix/HASH"
+
+
+@pytest.mark.slow
+def test_a_newcomer_compares_two_runs_and_has_a_picture(tmp_path):
+    """The README's two commands with `experiment=smoke`, and its report; then a policy, collected."""
+    compare = next(arguments for arguments in COMMANDS if "--picture" in arguments)[1:]
+    for train in TRAIN[:2]:
+        call("train.py", "experiment=smoke", *train, *SMALL[3:], "trainer.max_steps=4", cwd=tmp_path)
+    told = call(*compare[:2], "runs/smoke", *compare[4:], cwd=tmp_path)
+    assert "| flix |" in told and "| lora |" in told
+    assert (tmp_path / "difference.png").read_bytes().startswith(b"\x89PNG")
+    run = next(path.parent for path in tmp_path.glob("runs/smoke/*/record.json") if "task" in path.read_text())
+    policy = EVALUATE[1][1:]
+    call("evaluate.py", f"run={run}", *policy, "tasks=[qa_cross_lang]", "languages=[gu]", cwd=tmp_path)
+    assert list(run.glob("scores-cldr-test-family.json"))
+
+
 @pytest.mark.slow
 def test_docs_export_runs_as_written(tmp_path):
     """Its commands and its Python, on one small run; what needs other runs or LoRAs apart."""
