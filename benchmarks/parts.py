@@ -17,6 +17,7 @@ from flix_lightning.generation import greedy_tokens
 from flix_lightning.injection import merge
 from flix_lightning.mixture import Mixture
 from flix_lightning.models.tiny import tiny_tokenizer
+from flix_lightning.token_store import Caching
 
 FEATURES = (8, 64, 512, 1024, 4096)
 NEW_TOKENS, CELLS = 16, 64  # of part (c)
@@ -81,9 +82,8 @@ def loading(shape: Shape, rounds: int, quick: bool) -> Record:
     """(d) Batches from the sampler and the loader beside the training step that waits for them."""
     benchmark = Cldr(rows={"train": 40, "validation": 2, "test": 2})
     mixture = Mixture.select(benchmark.cells, tasks=["semantic_parsing"] if quick else "all")
-    data = MixtureDataModule(
-        benchmark, mixture, tiny_tokenizer(), False, Mixing(), Batching(batch_size=shape.rows), seed=0
-    )
+    batching, caching = Batching(batch_size=shape.rows), Caching(directory=None)
+    data = MixtureDataModule(benchmark, mixture, tiny_tokenizer(), False, Mixing(), batching, 0, caching)
     data.trainer = _Alone()
     data.setup("fit")
     draws, batches = iter(range(10**9)), iter(data.train_dataloader())
