@@ -89,6 +89,18 @@ def test_a_mixed_batch_against_the_formula(rank, shared):
 
 
 @KINDS
+def test_one_token_at_a_time_says_what_all_tokens_together_say(rank):
+    backbone, active, composer, corrections = calibrated(rank=rank)
+    shift(corrections)
+    active.set(composer.compose([COMPOSITE[1], COMPOSITE[0], Cell("ner", "sw")]))
+    for bank in list(banks_of(backbone).values())[:7]:
+        x = torch.randn(3, 4, bank.in_features, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            one_by_one = torch.cat([bank(x[:, i : i + 1]) for i in range(4)], dim=1)
+            torch.testing.assert_close(one_by_one, bank(x), rtol=1e-4, atol=1e-5)
+
+
+@KINDS
 def test_only_the_correction_of_the_example_gets_a_gradient(rank):
     backbone, active, composer, corrections = calibrated(rank=rank)
     shift(corrections)
