@@ -4,7 +4,7 @@ BIN := .venv/bin
 SETUP := .venv/.installed
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: train test test-slow benchmark lint clean
+.PHONY: train test test-slow test-slurm benchmark lint clean
 
 train: $(SETUP)
 	$(BIN)/python train.py mixture=joint adapter=flix rank.task=4
@@ -15,6 +15,9 @@ test: $(SETUP)
 
 test-slow: $(SETUP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+
+test-slurm: $(SETUP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slurm
 
 benchmark: $(SETUP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks

@@ -14,7 +14,7 @@ from tests import slurm
 from tests.configs import ROOT, SMALL
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slurm,
     pytest.mark.skipif(not slurm.available(), reason="needs root and Debian's slurm-wlm and munge"),
 ]
 WAIT = 400  # seconds; machines may be busy
