@@ -12,7 +12,6 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from flix_lightning.errors import FlixError
-from flix_lightning.heap import keep_freed_memory
 
 TRACEBACK = "FLIX_TRACEBACK"  # environment variable: 1 shows where an error was raised
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
@@ -26,7 +25,6 @@ def command(function: Callable) -> Callable:
 
     @wraps(function)
     def run(*args):
-        keep_freed_memory()
         try:
             return function(*args)
         except KeyboardInterrupt:

@@ -68,6 +68,12 @@ def test_what_was_not_run_is_said_to_be_so():
     assert "| theirs | 0 | not run | not run | not run |" in STUDY.table(RECORDS[:2])
 
 
+def test_a_run_without_the_cells_of_a_column_is_not_in_it():
+    partial = run("lora", 7, {("parse", "yo", "unseen combination"): 5})
+    scores = STUDY.scores([*RECORDS, partial], "theirs")
+    assert scores["NER"] == {0: 50} and scores["zero-shot"] == {0: 10, 7: 5}
+
+
 def test_the_average_takes_the_seeds_that_all_columns_have():
     column = Column("elsewhere", "other", "ner")
     study = replace(STUDY, columns=[*STUDY.columns, column], rows=[replace(row, published=()) for row in STUDY.rows])

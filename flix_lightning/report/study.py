@@ -33,12 +33,14 @@ class Column:
     split: str = "test"
     where: Mapping[str, Any] = field(default_factory=dict)
 
+    def cells(self, record: Record) -> list[float]:
+        """Of a test column: the score of each task, the mean over its cells; empty where the run has none of them."""
+        found = columns(record["cells"]).items()
+        return [score for (task, group), score in found if group == self.group and self.task in (None, task)]
+
     def score(self, record: Record) -> float:
         """Its score in [0, 100]; the mean over cells within a task, then over tasks."""
-        if self.split == "validation":
-            return record["best_validation_score"]
-        found = columns(record["cells"]).items()
-        return fmean(score for (task, group), score in found if group == self.group and self.task in (None, task))
+        return record["best_validation_score"] if self.split == "validation" else fmean(self.cells(record))
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def chosen(records: Sequence[Record], row: Row, column: Column) -> dict[int, Rec
         config = record["config"]
         told = flat(config)
         default_name = f"{column.mixture}-{config['adapter']['name']}"
-        if config["name"] == default_name and all(told.get(key) == value for key, value in where.items()):
+        fits = config["name"] == default_name and all(told.get(key) == value for key, value in where.items())
+        if fits and column.cells(record):
             _check_alike(f"{row.label}, {column.label}", [*found.values(), record])
             found[config["seed"]] = record
     return found
