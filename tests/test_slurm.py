@@ -70,12 +70,6 @@ def test_a_job_on_two_nodes_gives_the_scores_of_one_process(cluster, tmp_path):
     assert two["cells"] == one["cells"]
 
 
-def test_a_failing_job_is_told_as_one_error(cluster, tmp_path):
-    _, told = sweep(tmp_path, "trainer.max_steps=2", "feature_dropout.p=7").communicate(timeout=WAIT)
-    assert "Traceback" not in told
-    assert "feature_dropout.p" in told and "[0, 1]" in told
-
-
 LONG = ("trainer.max_steps=40", "trainer.checkpoint_every=7", "trainer.validate_every=20", "seed=0")
 
 
