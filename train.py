@@ -34,12 +34,11 @@ def main(config: DictConfig) -> float:
 
     from lightning.pytorch.utilities import rank_zero_only
 
-    from flix_lightning.assembly import check_sections, construct
+    from flix_lightning.assembly import construct
     from flix_lightning.report.screen import print_report
     from flix_lightning.results import read_record
     from flix_lightning.training import train
 
-    check_sections(plain)
     refuse_nested_launch(plain["trainer"])
     if (run / "record.json").is_file():
         record = read_record(run)

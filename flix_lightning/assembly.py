@@ -21,13 +21,10 @@ from flix_lightning.mixture import Mixture
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.module import FlixModule, Optimization
 from flix_lightning.ranks import RankAllocation
+from flix_lightning.sections import check_sections
 from flix_lightning.token_store import Caching
 from flix_lightning.warm_start import Finished, WarmStart
 
-SECTIONS = (
-    "name", "seed", "runs_dir", "model", "benchmark", "mixture", "adapter", "rank", "feature_dropout", "data",
-    "optimizer", "trainer", "logger", "warm_start",
-)  # fmt: skip
 # section -> where its classes and functions lie, and what they have to give
 TARGETS: dict[str, tuple[tuple[str, ...], type]] = {
     "model": (("flix_lightning.models.",), Backbone),
@@ -90,20 +87,6 @@ def stored_model(section: Mapping[str, Any], trust_remote_code: bool) -> Backbon
             "trust_remote_code=true."
         )
     return construct("model", section)
-
-
-def check_sections(config: Mapping[str, Any]) -> None:
-    """
-    Raises:
-        FlixError: a section that is unknown or has not the shape of one.
-    """
-    for key, value in config.items():
-        if key not in SECTIONS:
-            raise unknown("config key", key, SECTIONS)
-        if key not in ("name", "seed", "runs_dir", "warm_start") and not isinstance(value, Mapping):
-            raise FlixError(f"{key}: a mapping of keys to values; got {value!r}.")
-    if not fits(config["seed"], int) or not 0 <= config["seed"] < 1 << 32:
-        raise FlixError(f"seed: a whole number of at least 0, below 2^32; got {config['seed']!r}.")
 
 
 def without(section: Mapping[str, Any], *keys: str) -> dict[str, Any]:

@@ -20,14 +20,16 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errn
 def command(function: Callable) -> Callable:
     """Run `function` with users' errors told on standard error; exit code 1, or 130 when interrupted.
 
-    What is no user's error is a bug and keeps its traceback.
+    Lightning ends an interrupted run with an exit of its own, which has the interrupt as its cause. What is no user's error is a bug and keeps its traceback.
     """
 
     @wraps(function)
     def run(*args):
         try:
             return function(*args)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit) as error:
+            if not any(isinstance(cause, KeyboardInterrupt) for cause in causes(error)):
+                raise
             print("interrupted; the same command continues the run", file=sys.stderr)
             sys.exit(130)
         except Exception as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flix_lightning.errors import FlixError
+from flix_lightning.sections import check_sections
 
 # Keys that say where and how a run is computed, not what: changing them continues the same run.
 INCIDENTAL = (
@@ -46,8 +47,9 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 def run_directory(config: Mapping[str, Any]) -> Path:
     """
     Raises:
-        FlixError: a name that would lead out of `runs_dir`.
+        FlixError: a section that is not one, or a name that would lead out of `runs_dir`.
     """
+    check_sections(config)
     if not isinstance(config["runs_dir"], str):
         raise FlixError(f"runs_dir: a path; got {config['runs_dir']!r}.")
     return Path(config["runs_dir"]) / plain_name("name", config["name"]) / fingerprint(config)

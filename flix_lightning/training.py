@@ -75,8 +75,6 @@ def train(
         write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
         write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
     trainer.fit(experiment.module, experiment.datamodule, ckpt_path=newest_sound(folder))
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     record = {**score_best(config, trainer, experiment, saved), "feature_use": use.counts()}
     if trainer.is_global_zero:
         mixture = experiment.datamodule.mixture

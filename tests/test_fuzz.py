@@ -1,9 +1,10 @@
 """No command line ends in a raw traceback: random overrides are composed and built, never trained."""
 
+import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flix_lightning.assembly import build_experiment, construct
@@ -63,6 +64,7 @@ def build(chosen: list[str]) -> None:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@example(["data=0"])
 @given(st.lists(overrides, min_size=1, max_size=3))
 def test_no_overrides_end_in_a_traceback(chosen):
     try:
@@ -72,3 +74,10 @@ def test_no_overrides_end_in_a_traceback(chosen):
         if told is None:
             raise
         assert told and "\n" not in told.strip(), told
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(overrides, min_size=1, max_size=3))
+def test_no_overrides_end_in_a_traceback_searched_longer(chosen):
+    test_no_overrides_end_in_a_traceback.hypothesis.inner_test(chosen)
