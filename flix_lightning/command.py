@@ -20,7 +20,8 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errn
 def command(function: Callable) -> Callable:
     """Run `function` with users' errors told on standard error; exit code 1, or 130 when interrupted.
 
-    Lightning ends an interrupted run with an exit of its own, which has the interrupt as its cause. What is no user's error is a bug and keeps its traceback.
+    Lightning ends an interrupted run with an exit of its own, which has the interrupt as its cause. What is no user's
+    error is a bug and keeps its traceback.
     """
 
     @wraps(function)
