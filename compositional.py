@@ -26,7 +26,7 @@ def trained(*overrides: str) -> tuple[Path, dict[str, Any]]:
     """The directory and the record of a run, trained now unless it is finished."""
     from flix_lightning.assembly import construct
     from flix_lightning.results import read_record
-    from flix_lightning.training import train
+    from flix_lightning.running.training import train
 
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = resolved(compose("train", overrides=list(overrides)))

@@ -23,7 +23,7 @@ def main(config: DictConfig) -> None:
     from flix_lightning.filling import fill
     from flix_lightning.quiet import quieten
     from flix_lightning.report.screen import print_report
-    from flix_lightning.unseen import UnseenLanguage
+    from flix_lightning.unseen.policy import UnseenLanguage
 
     quieten()
     policy = fill("unseen_language", UnseenLanguage, plain["unseen_language"])

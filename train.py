@@ -37,7 +37,7 @@ def main(config: DictConfig) -> float:
     from flix_lightning.assembly import construct
     from flix_lightning.report.screen import print_report
     from flix_lightning.results import read_record
-    from flix_lightning.training import train
+    from flix_lightning.running.training import train
 
     refuse_nested_launch(plain["trainer"])
     if (run / "record.json").is_file():

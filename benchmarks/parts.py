@@ -17,7 +17,7 @@ from flix_lightning.generation import greedy_tokens
 from flix_lightning.injection import merge
 from flix_lightning.mixture import Mixture
 from flix_lightning.models.tiny import tiny_tokenizer
-from flix_lightning.token_store import Caching
+from flix_lightning.tokens.store import Caching
 
 FEATURES = (8, 64, 512, 1024, 4096)
 NEW_TOKENS, CELLS = 16, 64  # of part (c)

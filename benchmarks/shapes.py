@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, MT5Config, MT5ForConditionalGeneration, PreTrainedModel
 
-from flix_lightning.encoding import IGNORE
 from flix_lightning.errors import unknown
 from flix_lightning.models.tiny import tiny_tokenizer, untrained_tiny
+from flix_lightning.tokens.encoding import IGNORE
 
 PAD, EOS = 0, 1
 

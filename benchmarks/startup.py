@@ -61,7 +61,7 @@ def data_module(benchmark: MadeUp, cache: Path):
 
     from flix_lightning.datamodule import Batching, Mixing, MixtureDataModule
     from flix_lightning.mixture import Mixture
-    from flix_lightning.token_store import Caching
+    from flix_lightning.tokens.store import Caching
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -8,7 +8,7 @@ import torch
 
 from flix_lightning.bank import Bank
 from flix_lightning.features import Feature
-from flix_lightning.languages import family
+from flix_lightning.unseen.languages import family
 
 
 def features_of(bank: Bank, axis: str) -> list[Feature]:

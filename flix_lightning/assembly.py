@@ -10,8 +10,8 @@ from lightning.pytorch.loggers import Logger
 
 from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.benchmark import Benchmark
-from flix_lightning.calibrated import CalibratedModule, Calibration, read_corrections
 from flix_lightning.composition import Composer, FeatureDropout
+from flix_lightning.compositional.calibrated import CalibratedModule, Calibration, read_corrections
 from flix_lightning.datamodule import Batching, Mixing, MixtureDataModule
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell
@@ -22,14 +22,14 @@ from flix_lightning.models.backbone import Backbone
 from flix_lightning.module import FlixModule, Optimization
 from flix_lightning.ranks import RankAllocation
 from flix_lightning.sections import check_sections
-from flix_lightning.token_store import Caching
+from flix_lightning.tokens.store import Caching
 from flix_lightning.warm_start import Finished, WarmStart
 
 # section -> where its classes and functions lie, and what they have to give
 TARGETS: dict[str, tuple[tuple[str, ...], type]] = {
     "model": (("flix_lightning.models.",), Backbone),
     "benchmark": (("flix_lightning.benchmarks.",), Benchmark),
-    "logger": (("flix_lightning.", "lightning.pytorch.loggers."), Logger),
+    "logger": (("flix_lightning.tracking.", "lightning.pytorch.loggers."), Logger),
 }
 
 

@@ -13,14 +13,14 @@ from transformers import PreTrainedTokenizerBase
 
 from flix_lightning.batches import EvalBatch, TrainBatch
 from flix_lightning.benchmarks.benchmark import Benchmark, Example
-from flix_lightning.encoding import Encoded, generation_batch, training_batch
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.mixture import Mixture, sampling_probabilities
 from flix_lightning.sampling import GlobalBatches
 from flix_lightning.target_head import target_places
-from flix_lightning.token_store import Caching
-from flix_lightning.tokenised import TokenisedCells
+from flix_lightning.tokens.encoding import Encoded, generation_batch, training_batch
+from flix_lightning.tokens.store import Caching
+from flix_lightning.tokens.tokenised import TokenisedCells
 
 
 @dataclass(frozen=True)

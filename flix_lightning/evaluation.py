@@ -11,12 +11,12 @@ from lightning import Trainer
 from flix_lightning.assembly import build_finished
 from flix_lightning.benchmarks.benchmark import SPLITS, Benchmark
 from flix_lightning.errors import unknown
-from flix_lightning.few_shot import stand_ins
 from flix_lightning.mixture import ALL, Mixture
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.results import cell_rows, read_record
 from flix_lightning.run_directory import plain_name, write_whole
-from flix_lightning.unseen import TASK_ONLY, UnseenLanguage
+from flix_lightning.unseen.few_shot import stand_ins
+from flix_lightning.unseen.policy import TASK_ONLY, UnseenLanguage
 
 
 def evaluate(

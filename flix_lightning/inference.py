@@ -10,10 +10,9 @@ from torch import Tensor
 from flix_lightning.assembly import build_mixture, construct, stored_model, without
 from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.language_words import in_words
-from flix_lightning.calibrated import Calibration, load_corrections, read_corrections
-from flix_lightning.calibration import calibrate
 from flix_lightning.composition import ActiveComposition, Composer
-from flix_lightning.encoding import encode, generation_batch
+from flix_lightning.compositional.calibrated import Calibration, load_corrections, read_corrections
+from flix_lightning.compositional.calibration import calibrate
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell
 from flix_lightning.filling import fill
@@ -22,6 +21,7 @@ from flix_lightning.injection import inject
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.run_directory import read_config
 from flix_lightning.tasks import Task
+from flix_lightning.tokens.encoding import encode, generation_batch
 
 Text = str | Mapping[str, str]  # the input, or the fields of the task's prompt
 

@@ -11,9 +11,9 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from flix_lightning.benchmarks.benchmark import SPLITS, Benchmark, Example
-from flix_lightning.encoding import encode
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
+from flix_lightning.tokens.encoding import encode
 
 CHUNK = 1000  # rows tokenised at once
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # category Cc without tab, line feed, carriage return

@@ -16,18 +16,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from flix_lightning.bank import ADAPTER, Bank
 from flix_lightning.batches import EvalBatch, TrainBatch
 from flix_lightning.composition import ActiveComposition, Composer, FeatureDropout
-from flix_lightning.encoding import IGNORE
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell, Feature
 from flix_lightning.generation import greedy
 from flix_lightning.injection import ALL_LINEAR, adapter_state, inject, load_adapter_state
-from flix_lightning.norms import axis_rows
 from flix_lightning.optim import ActiveRowsAdamW
 from flix_lightning.results import parameters_by_axis
+from flix_lightning.running.sharding import shard_layers
 from flix_lightning.scores import CellScores, mean_by_task
-from flix_lightning.sharding import shard_layers
 from flix_lightning.target_head import TargetHead
 from flix_lightning.tasks import Task
+from flix_lightning.tokens.encoding import IGNORE
+from flix_lightning.tracking.norms import axis_rows
 from flix_lightning.working_set import WorkingSet
 
 DECAYS = ("constant", "linear", "cosine")

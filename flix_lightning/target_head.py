@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flix_lightning.encoding import IGNORE
+from flix_lightning.tokens.encoding import IGNORE
 
 COUNT_MULTIPLE = 64  # the number of places is rounded up to this: few shapes keep compiled kernels
 

@@ -18,5 +18,5 @@ def _own_directory(tmp_path, monkeypatch):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--kills", type=int, default=5, help="how often tests/test_kill.py kills a training process")
+    parser.addoption("--kills", type=int, default=5, help="how often test_kill.py kills a training process")
     parser.addoption("--kill-seed", type=int, default=0, help="of the moments")

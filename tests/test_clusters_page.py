@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from flix_lightning.filling import fill
-from flix_lightning.trainer import TrainerSettings
+from flix_lightning.running.trainer import TrainerSettings
 from tests.configs import ROOT
 
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "docs/clusters.md").read_text(encoding="utf8"), re.DOTALL)

@@ -119,5 +119,5 @@ def rows_in(data, step: int, cell: int) -> list[int]:
 
 def test_a_second_run_tokenises_nothing(monkeypatch):
     first = rows_of(shares(1, None, 0))
-    monkeypatch.setattr("flix_lightning.tokenised.encode", None)
+    monkeypatch.setattr("flix_lightning.tokens.tokenised.encode", None)
     assert rows_of(shares(1, None, 0)) == first

@@ -12,7 +12,7 @@ from flix_lightning.command import message, resolved
 from flix_lightning.filling import fill
 from flix_lightning.quiet import quieten
 from flix_lightning.run_directory import run_directory
-from flix_lightning.trainer import TrainerSettings
+from flix_lightning.running.trainer import TrainerSettings
 from hydra_shell import default_config, dotted, explained, module_of
 from tests.configs import ROOT, small_benchmark, untrained_backbone
 

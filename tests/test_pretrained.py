@@ -14,13 +14,13 @@ from flix_lightning.adapters import AdapterBank
 from flix_lightning.assembly import construct
 from flix_lightning.batches import EvalBatch
 from flix_lightning.composition import ActiveComposition, FeatureDropout
-from flix_lightning.encoding import IGNORE, cut, encode, generation_batch, prompt_tail, training_batch
 from flix_lightning.errors import FlixError
 from flix_lightning.injection import inject, merge
 from flix_lightning.models.pretrained import load_pretrained
 from flix_lightning.module import FlixModule, Optimization
 from flix_lightning.target_head import target_places
 from flix_lightning.tasks import Task
+from flix_lightning.tokens.encoding import IGNORE, cut, encode, generation_batch, prompt_tail, training_batch
 from tests.configs import ROOT, composed
 from tests.families import CHATTY, FAMILIES, HABITS, UNTIED, save_family
 from tests.toy import CELLS, fill, toy_composer

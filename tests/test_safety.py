@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from flix_lightning.assembly import construct, stored_model
-from flix_lightning.credentials import refuse_credentials
 from flix_lightning.errors import FlixError
 from flix_lightning.report.__main__ import collect
 from flix_lightning.run_directory import run_directory
+from flix_lightning.running.credentials import refuse_credentials
 from tests.configs import composed
 from tests.test_commands import run_command
 

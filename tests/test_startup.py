@@ -15,7 +15,7 @@ def test_a_start_reads_no_examples_and_tokenises_nothing(monkeypatch):
     data.setup("fit")
     first = data.global_batches[1000]
     monkeypatch.setattr(MadeUp, "stream", None)
-    monkeypatch.setattr("flix_lightning.tokenised.encode", None)
+    monkeypatch.setattr("flix_lightning.tokens.tokenised.encode", None)
     again = data_module(MadeUp(cells=60, rows=600), Path("cache"))
     again.prepare_data()
     again.setup("fit")

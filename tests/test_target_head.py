@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from flix_lightning.encoding import IGNORE
 from flix_lightning.target_head import TargetHead, target_places
+from flix_lightning.tokens.encoding import IGNORE
 from tests.toy import TOYS, toy_batch
 
 FAMILIES = pytest.mark.parametrize("family", TOYS)

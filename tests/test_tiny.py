@@ -22,8 +22,8 @@ def tiny():
 def test_greedy_generation_agrees_with_the_exact_match_of_teacher_forcing(tiny):
     from random import Random
 
-    from flix_lightning.encoding import generation_batch, training_batch
     from flix_lightning.models.pretrain import draw
+    from flix_lightning.tokens.encoding import generation_batch, training_batch
 
     rng = Random("generation")
     rows = [row for task, row in (draw(rng, "test") for _ in range(60)) if task != "ner"][:24]

@@ -17,7 +17,7 @@ from flix_lightning.evaluation import evaluate
 from flix_lightning.features import Cell, Feature
 from flix_lightning.injection import banks_of, inject
 from flix_lightning.peft_folder import read_peft_folder
-from flix_lightning.training import train
+from flix_lightning.running.training import train
 from flix_lightning.warm_start import WarmStart, load_lora
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
 from tests.toy import TOYS, fill, toy_batch, toy_composer

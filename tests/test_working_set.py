@@ -9,11 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from flix_lightning.batches import TrainBatch
 from flix_lightning.composition import Composer, FeatureDropout
-from flix_lightning.encoding import IGNORE
 from flix_lightning.features import Cell, FeatureSpace
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.module import FlixModule, Optimization
 from flix_lightning.target_head import target_places
+from flix_lightning.tokens.encoding import IGNORE
 from tests.toy import ALLOCATION, CELLS, FLIX, TOYS, fill, toy_batch
 
 ROWS = 4

@@ -9,10 +9,10 @@ import torch
 
 from flix_lightning.benchmarks.benchmark import Benchmark, Example
 from flix_lightning.benchmarks.language_words import in_words
-from flix_lightning.encoding import encode, generation_batch
 from flix_lightning.features import JOIN, Cell
 from flix_lightning.inference import FlixModel
 from flix_lightning.scores import CellScores
+from flix_lightning.tokens.encoding import encode, generation_batch
 
 Pass = Callable[[Cell, Example, str], tuple[str, str]]
 """(composite cell, example, answer of the pass before) -> (task whose features serve, prompt)."""

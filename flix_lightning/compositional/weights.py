@@ -9,10 +9,10 @@ from torch.nn import functional
 from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.benchmark import Example
 from flix_lightning.compositional.merges import Merge, merged_bank
-from flix_lightning.encoding import IGNORE, encode, training_batch
 from flix_lightning.features import Cell
 from flix_lightning.inference import FlixModel
 from flix_lightning.models.backbone import Backbone
+from flix_lightning.tokens.encoding import IGNORE, encode, training_batch
 
 Weights = tuple[float, ...]
 Shots = Mapping[Cell, Sequence[Example]]  # composite cell -> a few of its training examples

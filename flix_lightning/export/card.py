@@ -5,9 +5,9 @@ from string import Template
 from typing import Any
 
 from flix_lightning.bank import Bank
-from flix_lightning.encoding import PROMPT_END
 from flix_lightning.features import Cell, Feature
 from flix_lightning.mixture import Mixture
+from flix_lightning.tokens.encoding import PROMPT_END
 
 CARD = Template("""\
 ---

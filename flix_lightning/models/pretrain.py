@@ -23,9 +23,9 @@ from flix_lightning.benchmarks.cldr.languages import PRETRAINING, language_name
 from flix_lightning.benchmarks.cldr.rows import TASKS as DRAW
 from flix_lightning.benchmarks.cldr.rows import split_of
 from flix_lightning.benchmarks.cldr.tasks import TASKS
-from flix_lightning.encoding import IGNORE, Encoded, encode, training_batch
 from flix_lightning.models.shipping import round_to_shipped, ship
 from flix_lightning.models.tiny import tiny_tokenizer, untrained_tiny
+from flix_lightning.tokens.encoding import IGNORE, Encoded, encode, training_batch
 
 GROUP = 32  # batches drawn and sorted by length together
 FINAL_ROWS = 2000  # held-out rows that the shipped weights are scored on

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from flix_lightning.analysis import cluster_order
-from flix_lightning.languages import family
+from flix_lightning.unseen.languages import family
 
 OTHER = "not listed"
 

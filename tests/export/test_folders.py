@@ -13,12 +13,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from flix_lightning.assembly import construct
 from flix_lightning.bank import Bank
-from flix_lightning.encoding import PROMPT_END
 from flix_lightning.export.folders import export
 from flix_lightning.inference import FlixModel
 from flix_lightning.models.tiny import load_tiny
 from flix_lightning.results import read_record
-from flix_lightning.training import train
+from flix_lightning.running.training import train
+from flix_lightning.tokens.encoding import PROMPT_END
 from tests.configs import SMALL, composed, small_benchmark
 
 TEXT = "9 Januari 1982"

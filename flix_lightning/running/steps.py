@@ -7,8 +7,8 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from flix_lightning.checkpoints import Checkpoints
 from flix_lightning.errors import FlixError
+from flix_lightning.running.checkpoints import Checkpoints
 
 
 class StepSeed(Callback):

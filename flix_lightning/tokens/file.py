@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from flix_lightning.encoding import Encoded
+from flix_lightning.tokens.encoding import Encoded
 
 TAIL = struct.Struct("<Q8s")  # bytes of the facts, and MAGIC
 MAGIC = b"FLIXTOK1"

@@ -4,7 +4,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, StableLmConfig
 
-from flix_lightning.calibration import (
+from flix_lightning.composition import ActiveComposition, Composer
+from flix_lightning.compositional.calibration import (
     CALIBRATION,
     CalibratedBank,
     calibrate,
@@ -12,7 +13,6 @@ from flix_lightning.calibration import (
     projection_type,
     size,
 )
-from flix_lightning.composition import ActiveComposition, Composer
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell, FeatureSpace, Featurizer
 from flix_lightning.injection import banks_of, inject, merge

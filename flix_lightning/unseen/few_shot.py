@@ -13,11 +13,11 @@ from torch import Tensor
 
 from flix_lightning.composition import Composer, Composition, StandIns
 from flix_lightning.datamodule import MixtureDataModule
-from flix_lightning.encoding import Encoded, training_batch
 from flix_lightning.features import Cell, Feature
 from flix_lightning.module import FlixModule
 from flix_lightning.target_head import target_places
-from flix_lightning.unseen import LANGUAGE, UnseenLanguage
+from flix_lightning.tokens.encoding import Encoded, training_batch
+from flix_lightning.unseen.policy import LANGUAGE, UnseenLanguage
 
 Row = tuple[Feature, Cell, Encoded]  # the unseen language, and an example in it
 

@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 
 from flix_lightning.assembly import build_experiment
 from flix_lightning.bank import ADAPTER
-from flix_lightning.encoding import training_batch
 from flix_lightning.evaluation import evaluate
 from flix_lightning.results import columns, read_record
+from flix_lightning.running.training import train
 from flix_lightning.target_head import target_places
-from flix_lightning.training import train
+from flix_lightning.tokens.encoding import training_batch
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
 
 

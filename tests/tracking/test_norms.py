@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from flix_lightning.assembly import build_experiment
-from flix_lightning.metrics_file import MetricsFile
-from flix_lightning.norms import FeatureUse, axis_norms, axis_rows
-from flix_lightning.training import train
+from flix_lightning.running.training import train
+from flix_lightning.tracking.metrics_file import MetricsFile
+from flix_lightning.tracking.norms import FeatureUse, axis_norms, axis_rows
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
 from tests.toy import CELLS, RANKS, toy_composer
 

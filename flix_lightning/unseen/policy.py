@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flix_lightning.composition import StandIns
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Feature, FeatureSpace
-from flix_lightning.languages import family, script
+from flix_lightning.unseen.languages import family, script
 
 STAND_INS = ("task_only", "mean", "family", "script", "few_shot")
 LANGUAGE = "language"  # the axis this is about

@@ -1,4 +1,4 @@
-"""kill -9 of a training process at random moments; `pytest -m slow tests/test_kill.py --kills 20` does it 20 times."""
+"""kill -9 of a training process at random moments; `--kills 20` does it 20 times."""
 
 import os
 import random
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flix_lightning.results import read_record
-from tests.test_resume import PLACES, result, run_small
+from tests.running.test_resume import PLACES, result, run_small
 
 FORK = get_context("fork")  # the libraries are imported once: a start costs nothing
 STEPS = ("trainer.max_steps=8", "trainer.checkpoint_every=1", "trainer.validate_every=4")

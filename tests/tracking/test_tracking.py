@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from flix_lightning.assembly import construct
-from flix_lightning.loggers import has_wandb_key, wandb_logger
-from flix_lightning.metrics_file import MetricsFile
-from flix_lightning.tracking import log_adapters, log_results, markdown, summary
-from flix_lightning.training import train
+from flix_lightning.running.training import train
+from flix_lightning.tracking.ending import log_adapters, log_results, markdown, summary
+from flix_lightning.tracking.loggers import has_wandb_key, wandb_logger
+from flix_lightning.tracking.metrics_file import MetricsFile
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
 
 RECORD = {

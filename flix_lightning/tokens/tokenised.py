@@ -10,13 +10,14 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from flix_lightning import encoding, tasks
+from flix_lightning import tasks
 from flix_lightning.benchmarks.benchmark import Benchmark, Example
-from flix_lightning.encoding import Encoded, cut, encode, prompt_tail
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
-from flix_lightning.token_file import TokenFile
-from flix_lightning.token_store import Caching, TokenStore
+from flix_lightning.tokens import encoding
+from flix_lightning.tokens.encoding import Encoded, cut, encode, prompt_tail
+from flix_lightning.tokens.file import TokenFile
+from flix_lightning.tokens.store import Caching, TokenStore
 
 TOGETHER = 1000  # examples tokenised at once
 PROBE = "Habari ya 12 Aprili!\n\t\u09ac\u09be\u0982\u09b2\u09be \u65e5\u672c \U0001f30d"

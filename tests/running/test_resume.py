@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from flix_lightning import checkpoints, preemption, training
 from flix_lightning.bank import ADAPTER
 from flix_lightning.benchmarks.cldr.benchmark import Cldr
-from flix_lightning.checkpoints import WholeFiles, newest_sound, path_of
 from flix_lightning.errors import FlixError
-from flix_lightning.metrics_file import MetricsFile
 from flix_lightning.module import FlixModule
-from flix_lightning.training import train
+from flix_lightning.running import checkpoints, preemption, training
+from flix_lightning.running.checkpoints import WholeFiles, newest_sound, path_of
+from flix_lightning.running.training import train
+from flix_lightning.tracking.metrics_file import MetricsFile
 from tests.configs import SMALL, composed, untrained_backbone
 
 TINY = (

@@ -12,10 +12,10 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from flix_lightning.checkpoints import WholeFiles
 from flix_lightning.errors import FlixError
-from flix_lightning.progress import progress
-from flix_lightning.sharding import MeanGradients, ShardedBackbone
+from flix_lightning.running.checkpoints import WholeFiles
+from flix_lightning.running.progress import progress
+from flix_lightning.running.sharding import MeanGradients, ShardedBackbone
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import torch
 
-from flix_lightning.encoding import IGNORE, encode, generation_batch, training_batch
 from flix_lightning.models.tiny import tiny_tokenizer
+from flix_lightning.tokens.encoding import IGNORE, encode, generation_batch, training_batch
 from tests.configs import untrained_backbone
 
 OFFSET = 3  # ByT5: byte b is token b + 3; pad 0, end of text 1

@@ -12,10 +12,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from flix_lightning.encoding import Encoded
 from flix_lightning.errors import FlixError
 from flix_lightning.run_directory import write_whole
-from flix_lightning.token_file import DamagedFile, TokenFile, write_token_file
+from flix_lightning.tokens.encoding import Encoded
+from flix_lightning.tokens.file import DamagedFile, TokenFile, write_token_file
 
 AUTO = "auto"
 

@@ -13,16 +13,16 @@ from lightning import Trainer
 from flix_lightning.assembly import build_experiment
 from flix_lightning.benchmarks.cldr.languages import CELLS as CLDR_CELLS
 from flix_lightning.benchmarks.cldr.languages import PRETRAINING
-from flix_lightning.encoding import Encoded
 from flix_lightning.errors import FlixError
 from flix_lightning.evaluation import evaluate
 from flix_lightning.features import Cell, Feature, FeatureSpace
-from flix_lightning.few_shot import stand_ins, weighted
 from flix_lightning.filling import fill
 from flix_lightning.injection import banks_of
-from flix_lightning.languages import FAMILIES, family, script
-from flix_lightning.training import train
-from flix_lightning.unseen import STAND_INS, UnseenLanguage
+from flix_lightning.running.training import train
+from flix_lightning.tokens.encoding import Encoded
+from flix_lightning.unseen.few_shot import stand_ins, weighted
+from flix_lightning.unseen.languages import FAMILIES, family, script
+from flix_lightning.unseen.policy import STAND_INS, UnseenLanguage
 from tests import toy
 from tests.configs import ROOT, SMALL, composed, small_benchmark, untrained_backbone
 from tests.reference import flix_linear, rank_rows

@@ -12,7 +12,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
-from flix_lightning.checkpoints import Checkpoints
+from flix_lightning.running.checkpoints import Checkpoints
 
 REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)  # the time limit is near, or a preemption: `--signal=USR1@120`
 SAVE_ONLY = signal.SIGTERM  # the job ends; if it was preempted, SLURM itself puts it back

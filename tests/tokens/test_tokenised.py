@@ -19,13 +19,13 @@ from flix_lightning.benchmarks.benchmark import Example
 from flix_lightning.benchmarks.cldr.benchmark import Cldr
 from flix_lightning.benchmarks.cldr_compositional.benchmark import CldrCompositional
 from flix_lightning.benchmarks.declared import DeclaredBenchmark
-from flix_lightning.encoding import Encoded, encode
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.tasks import Task
-from flix_lightning.token_file import DamagedFile, TokenFile, write_token_file
-from flix_lightning.token_store import Caching
-from flix_lightning.tokenised import ChunkReader, TokenisedCells
+from flix_lightning.tokens.encoding import Encoded, encode
+from flix_lightning.tokens.file import DamagedFile, TokenFile, write_token_file
+from flix_lightning.tokens.store import Caching
+from flix_lightning.tokens.tokenised import ChunkReader, TokenisedCells
 from tests.families import tiny_pretrained_tokenizer
 
 SW, YO = Cell("qa", "sw"), Cell("qa", "yo")
@@ -103,7 +103,7 @@ def test_small_vocabularies_take_two_bytes_a_token():
 
 
 def test_more_rows_than_are_held_at_once(monkeypatch):
-    monkeypatch.setattr("flix_lightning.token_file.FLUSH", 2)
+    monkeypatch.setattr("flix_lightning.tokens.file.FLUSH", 2)
     write_token_file(Path("rows"), iter(ROWS), 10)
     assert list(TokenFile(Path("rows"))) == [row for row, _ in ROWS]
 
@@ -214,7 +214,7 @@ def refuse(*_, **__):
 
 def test_a_directory_that_cannot_be_written_is_told_and_still_read(monkeypatch):
     tokenised(Lines()).encoded(SW, "train")
-    monkeypatch.setattr("flix_lightning.token_store.TemporaryFile", refuse)
+    monkeypatch.setattr("flix_lightning.tokens.store.TemporaryFile", refuse)
     cells = tokenised(Lines())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -236,7 +236,7 @@ def test_a_full_disk_is_one_clear_error(monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("flix_lightning.token_store.write_token_file", full)
+    monkeypatch.setattr("flix_lightning.tokens.store.write_token_file", full)
     with pytest.raises(FlixError, match="no room for tokenised data in cache: No space left on device"):
         tokenised(Lines()).encoded(SW, "train")
 

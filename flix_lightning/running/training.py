@@ -11,18 +11,18 @@ from lightning.pytorch.loggers import Logger
 
 from flix_lightning.assembly import Experiment, build_experiment
 from flix_lightning.benchmarks.benchmark import Benchmark
-from flix_lightning.checkpoints import Checkpoints, newest_sound
-from flix_lightning.credentials import refuse_credentials
 from flix_lightning.filling import fill
 from flix_lightning.models.backbone import Backbone
-from flix_lightning.norms import AxisNorms, FeatureUse
-from flix_lightning.preemption import Preemption
 from flix_lightning.quiet import quieten
 from flix_lightning.results import cell_rows, environment, mixing_shares, write_record
 from flix_lightning.run_directory import make_directory, write_whole
-from flix_lightning.steps import StepLoss, StepSeed
-from flix_lightning.tracking import CloseOnError, log_results
-from flix_lightning.trainer import TrainerSettings
+from flix_lightning.running.checkpoints import Checkpoints, newest_sound
+from flix_lightning.running.credentials import refuse_credentials
+from flix_lightning.running.preemption import Preemption
+from flix_lightning.running.steps import StepLoss, StepSeed
+from flix_lightning.running.trainer import TrainerSettings
+from flix_lightning.tracking.ending import CloseOnError, log_results
+from flix_lightning.tracking.norms import AxisNorms, FeatureUse
 
 
 def train(
