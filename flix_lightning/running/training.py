@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from flix_lightning.results import cell_rows, environment, mixing_shares, write_
 from flix_lightning.run_directory import make_directory, write_whole
 from flix_lightning.running.checkpoints import Checkpoints, newest_sound
 from flix_lightning.running.credentials import refuse_credentials
+from flix_lightning.running.lock import locked
 from flix_lightning.running.preemption import Preemption
 from flix_lightning.running.steps import StepLoss, StepSeed
 from flix_lightning.running.trainer import TrainerSettings
@@ -69,20 +71,21 @@ def train(
     trainer.accumulate_grad_batches = micro_batches
     trainer.val_check_interval = validate_every * micro_batches
     make_directory(run)
-    if logger is not None:
-        logger.log_hyperparams(config)
-    if trainer.is_global_zero:
-        write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
-        write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
-    trainer.fit(experiment.module, experiment.datamodule, ckpt_path=newest_sound(folder))
-    record = {**score_best(config, trainer, experiment, saved), "feature_use": use.counts()}
-    if trainer.is_global_zero:
-        mixture = experiment.datamodule.mixture
-        experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier))
-        write_record(run, record)  # last: it marks the run as finished
-    if logger is not None:
-        log_results(logger, record, run)
-    return record
+    with locked(run) if trainer.is_global_zero else nullcontext():
+        if logger is not None:
+            logger.log_hyperparams(config)
+        if trainer.is_global_zero:
+            write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
+            write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
+        trainer.fit(experiment.module, experiment.datamodule, ckpt_path=newest_sound(folder))
+        record = {**score_best(config, trainer, experiment, saved), "feature_use": use.counts()}
+        if trainer.is_global_zero:
+            mixture = experiment.datamodule.mixture
+            experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier))
+            write_record(run, record)  # last: it marks the run as finished
+        if logger is not None:
+            log_results(logger, record, run)
+        return record
 
 
 def score_best(
