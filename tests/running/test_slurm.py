@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -109,17 +110,40 @@ def test_a_preempted_job_of_a_sweep_ends_where_an_undisturbed_run_does(cluster, 
     assert outcome(tmp_path) == undisturbed
 
 
-def test_a_preempted_sbatch_script_on_two_tasks_requeues_itself_and_continues(cluster, tmp_path):
-    command = shlex.join(arguments(tmp_path, *LONG, "trainer=ddp", "trainer.devices=2"))
-    script = tmp_path / "job.sh"
+def submit(runs: Path, minutes: int, warning: str, *overrides: str) -> str:
+    """The number of an sbatch job that trains on two tasks of one node; its log is `job.log` beside the runs."""
+    command = shlex.join(arguments(runs, "trainer=ddp", "trainer.devices=2", *overrides))
+    script = runs / "job.sh"
     script.write_text(f"#!/bin/bash\nexport MASTER_ADDR=127.0.0.1 OMP_NUM_THREADS=1\nsrun {command}\n")
-    options = ["--nodes=1", "--ntasks-per-node=2", "--time=20", "--signal=USR1@120", "--requeue", "--open-mode=append"]
-    job = subprocess.run(
-        ["sbatch", "--parsable", *options, f"--output={tmp_path}/job.log", str(script)],
+    options = ["--nodes=1", "--ntasks-per-node=2", f"--time={minutes}", f"--signal={warning}", "--requeue"]
+    return subprocess.run(
+        ["sbatch", "--parsable", *options, "--open-mode=append", f"--output={runs}/job.log", str(script)],
         cwd=ROOT, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     ).stdout.strip()  # fmt: skip
+
+
+def test_a_preempted_sbatch_script_on_two_tasks_requeues_itself_and_continues(cluster, tmp_path):
+    job = submit(tmp_path, 20, "USR1@120", *LONG)
     preempt(job, tmp_path, "--signal=USR1")
     slurm.until(lambda: slurm.state(job) == "", WAIT)
     told = (tmp_path / "job.log").read_text()
     assert "saved after step" in told, told
     assert list(tmp_path.glob("*/*/record.json")), told
+
+
+def test_a_job_that_comes_to_its_time_limit_is_put_back_and_goes_on(cluster, tmp_path):
+    job = submit(tmp_path, 3, "USR1@60", "trainer.max_steps=100000", "trainer.validate_every=100000")
+    slurm.until(lambda: slurm.state(job) == "RUNNING", WAIT)
+    slurm.until(lambda: slurm.state(job) == "PENDING", WAIT)
+    told = (tmp_path / "job.log").read_text()
+    saved = int(told.rpartition("saved after step ")[2].split(",")[0])
+    assert steps(tmp_path)[-1] == saved > 0
+    subprocess.run(["scontrol", "update", f"jobid={job}", "starttime=now"], check=True)
+    slurm.until(lambda: steps(tmp_path)[-1] > saved, WAIT)
+    subprocess.run(["scancel", job], check=True)
+    slurm.until(lambda: slurm.state(job) == "", WAIT)
+
+
+def steps(runs: Path) -> list[int]:
+    """Of the checkpoints."""
+    return sorted(int(re.findall(r"\d+", path.stem)[-1]) for path in runs.glob("*/*/checkpoints/*.ckpt"))
