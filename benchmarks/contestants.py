@@ -12,7 +12,8 @@ from flix_lightning.batches import TrainBatch
 from flix_lightning.composition import Composer, FeatureDropout
 from flix_lightning.features import Cell, FeatureSpace, Featurizer
 from flix_lightning.injection import target_names
-from flix_lightning.module import FlixModule, Optimization
+from flix_lightning.module import FlixModule
+from flix_lightning.optimization import Optimization
 from flix_lightning.ranks import RankAllocation
 from flix_lightning.target_head import target_places
 

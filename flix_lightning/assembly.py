@@ -19,7 +19,8 @@ from flix_lightning.filling import fill, fits
 from flix_lightning.method import Method
 from flix_lightning.mixture import Mixture
 from flix_lightning.models.backbone import Backbone
-from flix_lightning.module import FlixModule, Optimization
+from flix_lightning.module import FlixModule
+from flix_lightning.optimization import Optimization
 from flix_lightning.ranks import RankAllocation
 from flix_lightning.sections import check_sections
 from flix_lightning.tokens.store import Caching
@@ -126,6 +127,7 @@ def build_experiment(
         module, earlier = _calibrated(config, benchmark, backbone, mixture)
     else:
         module, earlier = _adapted(config, benchmark, backbone, mixture, trained)
+    module.optimization.check_axes(module.factor_rows())
     mixing = fill("mixture.mixing", Mixing, config["mixture"]["mixing"])
     batching = fill("data", Batching, without(config["data"], "cache"))
     caching = fill("data.cache", Caching, config["data"].get("cache", {}))

@@ -1,8 +1,6 @@
 """The LightningModule: owns the adapters and the feature-dropout schedule; loss, generation, scores."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,11 +14,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from flix_lightning.bank import ADAPTER, Bank
 from flix_lightning.batches import EvalBatch, TrainBatch
 from flix_lightning.composition import ActiveComposition, Composer, FeatureDropout
-from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell, Feature
 from flix_lightning.generation import greedy
 from flix_lightning.injection import ALL_LINEAR, adapter_state, inject, load_adapter_state
 from flix_lightning.optim import ActiveRowsAdamW
+from flix_lightning.optimization import Optimization
 from flix_lightning.results import parameters_by_axis
 from flix_lightning.running.sharding import shard_layers
 from flix_lightning.scores import CellScores, mean_by_task
@@ -29,41 +27,6 @@ from flix_lightning.tasks import Task
 from flix_lightning.tokens.encoding import IGNORE
 from flix_lightning.tracking.norms import axis_rows
 from flix_lightning.working_set import WorkingSet
-
-DECAYS = ("constant", "linear", "cosine")
-
-
-@dataclass(frozen=True)
-class Optimization:
-    """How the adapters are trained.
-
-    Args:
-        lr: the peak learning rate.
-        warmup_steps: steps from 0 to the peak.
-        decay: from the peak to 0 at `max_steps`, or `constant`.
-        weight_decay: as in AdamW.
-    """
-
-    lr: float
-    warmup_steps: int = 0
-    decay: str = "linear"
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.decay not in DECAYS:
-            raise unknown("optimizer.decay", self.decay, DECAYS)
-        if self.warmup_steps < 0 or self.weight_decay < 0 or not self.lr > 0:
-            raise FlixError(
-                "optimizer: lr must be above 0, warmup_steps and weight_decay at least 0; got "
-                f"lr={self.lr!r}, warmup_steps={self.warmup_steps!r}, weight_decay={self.weight_decay!r}."
-            )
-
-    def factor(self, step: int, max_steps: int) -> float:
-        """The learning rate at `step` over the peak."""
-        rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
-        left = max(0.0, (max_steps - step) / max(1, max_steps - self.warmup_steps))
-        fall = {"constant": 1.0, "linear": min(1.0, left), "cosine": (1 - math.cos(math.pi * min(1.0, left))) / 2}
-        return rise * fall[self.decay]
 
 
 class FlixModule(LightningModule):
@@ -194,6 +157,7 @@ class FlixModule(LightningModule):
         wholes = self.working.wholes() if self.working else {}
         settings = self.optimization
         optimizer = ActiveRowsAdamW(self.trained(), settings.lr, weight_decay=settings.weight_decay, wholes=wholes)
+        optimizer.row_lr = settings.row_lr(self.factor_rows(), len(self.factors()[0]))
         factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self.optimization.factor(s, self.max_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 

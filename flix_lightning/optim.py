@@ -39,6 +39,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
             raise FlixError(f"optimizer.lr: must be above 0; got {lr!r}.")
         super().__init__(list(parameters), {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
         self.wholes = dict(wholes or {})
+        self.row_lr: Tensor | None = None
         self.active_rows: Tensor | None = None
         self.gradient_rows: Tensor | None = None
 
@@ -47,6 +48,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
         """Update `active_rows`, (active ranks,) row numbers without repetition; all rows while it is None.
 
         `gradient_rows`, (active ranks,), says where these rows' gradients stand; in the same rows while it is None.
+        `row_lr`, (ranks,), multiplies the learning rate of each row; by 1 while it is None.
         """
         loss = None
         if closure is not None:
@@ -83,7 +85,13 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
         torch._foreach_add_(root, group["eps"])
         change = torch._foreach_div(first, [_debias(beta1, count) for count in updates])
         torch._foreach_div_(change, root)
-        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        decay = group["lr"] * group["weight_decay"]
+        if self.row_lr is None:
+            torch._foreach_mul_(weights, 1 - decay)
+        else:
+            factor = self.row_lr.to(rows.device)[rows, None]
+            torch._foreach_mul_(weights, [1 - decay * factor] * len(weights))
+            torch._foreach_mul_(change, [factor] * len(change))
         torch._foreach_add_(weights, change, alpha=-group["lr"])
         for own, new in zip(kept, zip(weights, first, second, updates)):
             for whole, part in zip(own, new):

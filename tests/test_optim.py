@@ -8,6 +8,7 @@ from torch import nn
 
 from flix_lightning.errors import FlixError
 from flix_lightning.optim import ActiveRowsAdamW
+from flix_lightning.optimization import Optimization
 
 SETTINGS = {"lr": 0.03, "betas": (0.8, 0.95), "weight_decay": 0.1}
 
@@ -42,6 +43,24 @@ def test_a_row_is_updated_as_if_only_its_own_steps_had_been():
             references[row].step()
         optimizer.step()
     torch.testing.assert_close(ours, torch.cat([row.detach() for row in alone]), rtol=1e-12, atol=1e-12)
+
+
+def test_rows_with_learning_rates_of_their_own_are_groups_of_adamw():
+    ours, _ = pair()
+    factors = [1.0, 2.0, 0.5, 2.0, 1.0]
+    alone = [nn.Parameter(row.detach().clone()[None]) for row in ours]
+    groups = [{"params": [row], "lr": SETTINGS["lr"] * factor} for row, factor in zip(alone, factors)]
+    optimizer, reference = ActiveRowsAdamW([ours], **SETTINGS), torch.optim.AdamW(groups, **SETTINGS)
+    optimizer.row_lr = Optimization(0.03, axis_lr={"task": 2.0, "language": 0.5}).row_lr(
+        {"task": slice(1, 4, 2), "language": slice(2, 3)}, len(ours)
+    )
+    for step in range(4):
+        ours.grad = torch.cos(ours.detach() + step)
+        for row in alone:
+            row.grad = torch.cos(row.detach() + step)
+        optimizer.step()
+        reference.step()
+    torch.testing.assert_close(ours, torch.cat([row.detach() for row in alone]), rtol=1e-6, atol=1e-7)
 
 
 def test_inactive_rows_keep_weights_and_moments_bit_for_bit():

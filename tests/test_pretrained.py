@@ -17,7 +17,8 @@ from flix_lightning.composition import ActiveComposition, FeatureDropout
 from flix_lightning.errors import FlixError
 from flix_lightning.injection import inject, merge
 from flix_lightning.models.pretrained import load_pretrained
-from flix_lightning.module import FlixModule, Optimization
+from flix_lightning.module import FlixModule
+from flix_lightning.optimization import Optimization
 from flix_lightning.target_head import target_places
 from flix_lightning.tasks import Task
 from flix_lightning.tokens.encoding import IGNORE, cut, encode, generation_batch, prompt_tail, training_batch

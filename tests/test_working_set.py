@@ -11,7 +11,8 @@ from flix_lightning.batches import TrainBatch
 from flix_lightning.composition import Composer, FeatureDropout
 from flix_lightning.features import Cell, FeatureSpace
 from flix_lightning.models.backbone import Backbone
-from flix_lightning.module import FlixModule, Optimization
+from flix_lightning.module import FlixModule
+from flix_lightning.optimization import Optimization
 from flix_lightning.target_head import target_places
 from flix_lightning.tokens.encoding import IGNORE
 from tests.toy import ALLOCATION, CELLS, FLIX, TOYS, fill, toy_batch
