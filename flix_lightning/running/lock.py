@@ -15,7 +15,8 @@ HELD = (errno.EACCES, errno.EAGAIN)
 def locked(run: Path) -> Iterator[None]:
     """Keep other processes out of `run`; the lock ends with this process, however that ends.
 
-    A file system that knows no locks protects nothing, and the run goes on.
+    POSIX's record lock, for a killed run's data loaders may outlive it for seconds and do not inherit this one. A file
+    system that knows no locks protects nothing, and the run goes on.
 
     Raises:
         FlixError: another process holds it.
