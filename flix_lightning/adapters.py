@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flix_lightning.composition import ActiveComposition
+from flix_lightning.composition import ActiveComposition, Composition
 
 
 class AdapterBank(nn.Module):
@@ -92,10 +92,15 @@ class AdapterBank(nn.Module):
     def _gathered(self, x: Tensor, y: Tensor, batch: int) -> Tensor:
         """Add what each example's own factors say: the cost does not depend on the number of features."""
         a, b = self._factors(self._dtype(x))
-        hidden = torch.bmm(x.reshape(batch, -1, self.in_features).to(a.dtype), a.transpose(1, 2))
+        hidden = self._hidden(x.reshape(batch, -1, self.in_features).to(a.dtype), a)
         if y.dtype != hidden.dtype:
             return y + torch.bmm(hidden, b).view_as(y).to(y.dtype)
-        return torch.baddbmm(y.reshape(batch, -1, self.out_features), hidden, b).view_as(y)
+        rows = y.reshape(batch, -1, self.out_features)
+        return torch.baddbmm(rows, hidden, b, out=None if torch.is_grad_enabled() else rows).view_as(y)
+
+    def _hidden(self, x: Tensor, a: Tensor) -> Tensor:
+        """x a^T, (batch, length, active rank); the second order is the faster for many tokens and few ranks."""
+        return torch.bmm(x, a.mT) if x.shape[1] == 1 else torch.bmm(a, x.mT).mT
 
     def _wide(self, x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
         """Push every example through all ranks, with the gate (batch, ranks) between: best while ranks are few."""
@@ -124,10 +129,9 @@ class AdapterBank(nn.Module):
         return self._composed[1:]
 
     def _compose(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        composition = self.active.current
         whole = (self.working_a, self.working_b) if self.active.working else (self.lora_a, self.lora_b)
-        a, b = (functional.embedding(composition.index, factor) for factor in whole)
-        return (a * (composition.weight * self.scaling)[..., None]).to(dtype), b.to(dtype)
+        a, b = gathered(*whole, self.active.current, self.scaling)
+        return a.to(dtype), b.to(dtype)
 
     def work_on(self, capacity: int) -> None:
         """Train `capacity` working rows in place of the whole factors, which keep their values."""
@@ -139,17 +143,39 @@ class AdapterBank(nn.Module):
         """Both working factors, each with its whole."""
         return (self.working_a, self.lora_a), (self.working_b, self.lora_b)
 
+    def low_rank(self, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The composed update of one example as factors (active rank, in) and (active rank, out), the weights and the
+        scaling folded into the first; `index` and `weight` are its rows (active rank,).
+        """
+        return gathered(self.lora_a, self.lora_b, Composition(index, weight), self.scaling)
+
+    def shift(self, index: Tensor, weight: Tensor) -> Tensor | None:
+        """What one composition adds to every output (out,) beside the low-rank update: nothing."""
+        return None
+
     def delta_weight(self, index: Tensor, weight: Tensor) -> Tensor:
-        """The composed update (out, in) of one example: `index` and `weight` are its rows (active rank,)."""
-        a, b = self.lora_a[index] * (weight * self.scaling)[:, None], self.lora_b[index]
+        """The composed update (out, in) of one example."""
+        a, b = self.low_rank(index, weight)
         return b.T @ a
 
     @torch.no_grad()
     def merged(self, index: Tensor, weight: Tensor) -> nn.Linear:
         """A plain linear that does what this bank does for that one composition."""
         place = {"device": self.weight.device, "dtype": self.weight.dtype}
-        linear = nn.utils.skip_init(nn.Linear, self.in_features, self.out_features, self.bias is not None, **place)
+        added = [bias for bias in (self.bias, self.shift(index, weight)) if bias is not None]
+        linear = nn.utils.skip_init(nn.Linear, self.in_features, self.out_features, bool(added), **place)
         linear.weight.copy_(self.weight + self.delta_weight(index, weight))
-        if self.bias is not None:
-            linear.bias.copy_(self.bias)
+        if added:
+            linear.bias.copy_(sum(added))
         return linear.requires_grad_(False)
+
+
+def gathered(lora_a: Tensor, lora_b: Tensor, composition: Composition, scaling: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Factors (..., active rank, in) and (..., active rank, out), weights and scaling folded into the first.
+
+    Args:
+        lora_a, lora_b: (ranks, in), (ranks, out).
+        composition: its tensors are (..., active rank).
+    """
+    a, b = (functional.embedding(composition.index, factor) for factor in (lora_a, lora_b))
+    return a * (composition.weight * scaling)[..., None], b

@@ -69,7 +69,7 @@ class FlixModel:
     def calibrate(self, composer: Composer, state: Mapping[str, Tensor]) -> None:
         """Correct the bank by the trained corrections of `state`, the last ranks of `composer`."""
         biases = not any(name.endswith(".lora_a") for name in state)
-        corrections = calibrate(self.backbone, composer.total_rank - self.composer.total_rank, biases)
+        self.active, corrections = calibrate(self.backbone, composer.total_rank - self.composer.total_rank, biases)
         load_corrections(corrections, state)
         self.composer = composer
 

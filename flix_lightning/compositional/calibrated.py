@@ -51,7 +51,7 @@ class CalibratedModule(FlixModule):
         self.bank_ranks, self.composer = self.composer.total_rank, composer
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self.corrections = calibrate(self.backbone, composer.total_rank - self.bank_ranks, biases)
+            self.active, self.corrections = calibrate(self.backbone, composer.total_rank - self.bank_ranks, biases)
         self.banks = list(banks_of(self.backbone).values())
 
     def setup(self, stage: str) -> None:

@@ -13,13 +13,14 @@ lie behind the bank's in the row of all ranks; only that its factors are the sam
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flix_lightning.adapters import AdapterBank
-from flix_lightning.composition import Composer
+from flix_lightning.adapters import AdapterBank, gathered
+from flix_lightning.composition import ActiveComposition, Composer, Composition
 from flix_lightning.errors import FlixError
 from flix_lightning.features import DATASET, SHARED, Cell, Feature, FeatureSpace, Featurizer
 from flix_lightning.injection import banks_of
@@ -31,6 +32,42 @@ CALIBRATION = "calibration"  # the backbone's submodule that holds the correctio
 def projection_type(path: str) -> str:
     """A module path without its numbers: `model.layers.3.mlp.up_proj` -> `model.layers.mlp.up_proj`."""
     return re.sub(r"\.\d+(?=\.|$)", "", path)
+
+
+class ActiveCorrections(ActiveComposition):
+    """The holder of a calibrated model: tells the ranks of a bank from those of the corrections behind them.
+
+    Args:
+        ranks: of a bank.
+        rows: of all corrections of one projection type.
+
+    Attributes:
+        own, beyond: what of the current composition is the bank's, and what the corrections'.
+    """
+
+    WIDE_UP_TO = 0  # no bank has all ranks
+
+    def __init__(self, ranks: int, rows: int) -> None:
+        super().__init__(ranks + rows)
+        self.bank_ranks = ranks
+        self.own: Composition | None = None
+        self.beyond: Composition | None = None
+
+    def set(self, composition: Composition | None, working: bool = False) -> None:
+        super().set(composition, working)
+        if composition is not None:
+            self.own, self.beyond = split(composition, self.bank_ranks)
+
+
+def split(whole: Composition, ranks: int) -> tuple[Composition, Composition]:
+    """What of a composition lies in the first `ranks` ranks, and what beyond, counted from there; no idle columns."""
+    parts = []
+    for inside, first in ((whole.index < ranks, 0), (whole.index >= ranks, ranks)):
+        used = inside & (whole.weight != 0)
+        columns = used.any(dim=0)
+        index, weight = torch.where(used, whole.index - first, 0), torch.where(used, whole.weight, 0.0)
+        parts.append(Composition(index[:, columns], weight[:, columns]))
+    return parts[0], parts[1]
 
 
 class Correction(nn.Module):
@@ -50,62 +87,59 @@ class Correction(nn.Module):
 
 
 class CalibratedBank(AdapterBank):
-    """A frozen bank whose composed update is corrected; its composition reaches beyond its own ranks.
+    """A frozen bank whose composed update is corrected: the corrections' ranks stand behind the example's own.
+
+    A bias is a rank whose hidden value is 1 whatever the input.
 
     Args:
         bank: what it takes over, factors included.
         correction: of its projection type.
+        active: the calibrated model's holder.
     """
 
-    def __init__(self, bank: AdapterBank, correction: Correction) -> None:
-        super().__init__(bank.base, 0, bank.active, bank.scaling)
+    def __init__(self, bank: AdapterBank, correction: Correction, active: ActiveCorrections) -> None:
+        super().__init__(bank.base, 0, active, bank.scaling)
         self.lora_a, self.lora_b = bank.lora_a.requires_grad_(False), bank.lora_b.requires_grad_(False)
         self.correction = (correction,)  # in a tuple: the backbone owns it, once for all layers
-        self._bias: Tensor | None = None
+        self._constant: Tensor | None = None
 
-    def _gathered(self, x: Tensor, y: Tensor, batch: int) -> Tensor:
-        y = super()._gathered(x, y, batch)
-        if self._bias is None:
-            return y
-        return (y.reshape(batch, -1, self.out_features) + self._bias[:, None].to(y.dtype)).view_as(y)
+    def _hidden(self, x: Tensor, a: Tensor) -> Tensor:
+        if self._constant is None:
+            return super()._hidden(x, a)
+        if x.shape[1] == 1:
+            return torch.baddbmm(self._constant.mT, x, a.mT)
+        return torch.baddbmm(self._constant, a, x.mT).mT
 
     def _compose(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        a, b, self._bias = self.composed(self.active.current.index, self.active.current.weight)
+        a, b, constant = self.composed(self.active.own, self.active.beyond)
+        self._constant = None if constant is None else constant.to(dtype)
         return a.to(dtype), b.to(dtype)
 
-    def composed(self, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Factors (..., active rank, in) and (..., active rank, out), and bias (..., out) or None, of compositions.
+    def composed(self, own: Composition, beyond: Composition) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Factors (batch, active rank, in) and (batch, active rank, out), the weights folded into the first.
 
-        The weights are folded into the first and the bias; the row of a bias is zero in the factors.
+        The third is what is added to the hidden values, (batch, active rank, 1), if any rank is a bias.
         """
-        correction, ranks = self.correction[0], len(self.lora_a)
-        own = index < ranks
-        if correction.lora_a is not None:
-            strength = weight * torch.where(own, self.scaling, 1.0)
-            a = functional.embedding(index, torch.cat([self.lora_a, correction.lora_a]))
-            b = functional.embedding(index, torch.cat([self.lora_b, correction.lora_b]))
-            return a * strength[..., None], b, None
-        places, strength = index.clamp(max=ranks - 1), torch.where(own, weight * self.scaling, 0.0)
-        a, b = functional.embedding(places, self.lora_a), functional.embedding(places, self.lora_b)
-        biases = functional.embedding((index - ranks).clamp(min=0), correction.lora_b)
-        return a * strength[..., None], b, (torch.where(own, 0.0, weight)[..., None] * biases).sum(dim=-2)
+        correction, (start, more) = self.correction[0], (own.index.shape[1], beyond.index.shape[1])
+        a, b = gathered(self.lora_a, self.lora_b, own.padded(start + more), self.scaling)
+        if not more:
+            return a, b, None
+        if correction.lora_a is None:
+            b[:, start:] = functional.embedding(beyond.index, correction.lora_b)
+            return a, b, functional.pad(beyond.weight, (start, 0))[..., None]
+        a[:, start:], b[:, start:] = gathered(correction.lora_a, correction.lora_b, beyond)
+        return a, b, None
 
-    def delta_weight(self, index: Tensor, weight: Tensor) -> Tensor:
-        """The composed update (out, in) of one example, the correction's factors included; a bias is no part of it."""
-        a, b, _ = self.composed(index, weight)
-        return b.T @ a
+    def low_rank(self, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        a, b, _ = self._one(index, weight)
+        return a[0], b[0]
 
-    @torch.no_grad()
-    def merged(self, index: Tensor, weight: Tensor) -> nn.Linear:
-        """A plain linear that does what this bank does for that one composition."""
-        place = {"device": self.weight.device, "dtype": self.weight.dtype}
-        a, b, bias = self.composed(index, weight)
-        shifts = [shift for shift in (self.bias, bias) if shift is not None]
-        linear = nn.utils.skip_init(nn.Linear, self.in_features, self.out_features, bool(shifts), **place)
-        linear.weight.copy_(self.weight + b.T @ a)
-        if shifts:
-            linear.bias.copy_(sum(shifts))
-        return linear.requires_grad_(False)
+    def shift(self, index: Tensor, weight: Tensor) -> Tensor | None:
+        _, b, constant = self._one(index, weight)
+        return None if constant is None else (constant * b)[0].sum(dim=0)
+
+    def _one(self, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        return self.composed(*split(Composition(index[None], weight[None]), len(self.lora_a)))
 
 
 def calibrated_composer(bank: Composer, cells: Sequence[Cell], rank: int | None, shared: bool) -> Composer:
@@ -132,24 +166,29 @@ def calibrated_composer(bank: Composer, cells: Sequence[Cell], rank: int | None,
     return Composer(Featurizer((*bank.featurizer.axes, axis)), space, RankAllocation(by_axis, ranks))
 
 
-def calibrate(backbone: nn.Module, rows: int, biases: bool) -> dict[str, Correction]:
-    """Freeze the banks of `backbone` and correct them in place; returns projection type -> correction.
+class Calibrated(NamedTuple):
+    """What `calibrate` makes: the model's new holder, and projection type -> correction."""
+
+    active: ActiveCorrections
+    corrections: dict[str, Correction]
+
+
+def calibrate(backbone: nn.Module, rows: int, biases: bool) -> Calibrated:
+    """Freeze the banks of `backbone` and correct them in place.
 
     Args:
         rows: of all corrections of one projection type together.
         biases: LC; otherwise LC++.
     """
-    found: dict[str, Correction] = {}
-    banks = banks_of(backbone)
-    active = next(iter(banks.values())).active
-    active.ranks, active.WIDE_UP_TO = active.ranks + rows, 0  # corrections are gathered: no bank has all rows
+    banks, found = banks_of(backbone), {}
+    active = ActiveCorrections(len(next(iter(banks.values())).lora_a), rows)
     for path, bank in banks.items():
         kind, (parent, _, child) = projection_type(path), path.rpartition(".")
         if kind not in found:
             found[kind] = Correction(rows, bank.in_features, bank.out_features, biases).to(bank.lora_a.device)
-        setattr(backbone.get_submodule(parent), child, CalibratedBank(bank, found[kind]))
+        setattr(backbone.get_submodule(parent), child, CalibratedBank(bank, found[kind], active))
     backbone.add_module(CALIBRATION, nn.ModuleDict({kind.replace(".", "/"): c for kind, c in found.items()}))
-    return found
+    return Calibrated(active, found)
 
 
 def size(corrections: Iterable[Correction]) -> int:

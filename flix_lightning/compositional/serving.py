@@ -107,11 +107,20 @@ def generation_seconds(served: Served, cells: Sequence[Cell], examples: Sequence
 
 
 def latency_ratio(
-    served: Served, plain: Served, cells: Sequence[Cell], examples: Sequence[Example], tokens: int = 16, rounds: int = 5
+    served: Served,
+    plain: Served,
+    cells: Sequence[Cell],
+    examples: Sequence[Example],
+    tokens: int = 16,
+    rounds: int = 16,
 ) -> float:
-    """The median over rounds of a method's time over that of the plain composition, measured right after each other."""
+    """The median over rounds of a method's time over that of the plain composition.
+
+    The two are measured right after each other, the first of them in turn; one round more warms up.
+    """
     ratios = []
     for turn in range(rounds + 1):
-        pair = [generation_seconds(one, cells, examples, tokens) for one in (served, plain)]
-        ratios += [pair[0] / pair[1]] if turn else []  # the first warms up
-    return median(ratios)
+        pair = (served, plain) if turn % 2 else (plain, served)
+        first, second = (generation_seconds(one, cells, examples, tokens) for one in pair)
+        ratios.append(first / second if turn % 2 else second / first)
+    return median(ratios[1:])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, StableLmConfig
 
-from flix_lightning.composition import ActiveComposition, Composer
+from flix_lightning.composition import ActiveComposition, Composer, Composition
 from flix_lightning.compositional.calibration import (
     CALIBRATION,
     CalibratedBank,
@@ -12,6 +12,7 @@ from flix_lightning.compositional.calibration import (
     calibrated_composer,
     projection_type,
     size,
+    split,
 )
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell, FeatureSpace, Featurizer
@@ -31,7 +32,7 @@ def calibrated(family: str = "llama", rank: int | None = None, shared: bool = Fa
     active = ActiveComposition(plain.total_rank)
     fill(inject(backbone, plain.total_rank, active, scaling=scaling))
     composer = calibrated_composer(plain, COMPOSITE, rank, shared)
-    corrections = calibrate(backbone, composer.total_rank - plain.total_rank, biases=rank is None)
+    active, corrections = calibrate(backbone, composer.total_rank - plain.total_rank, biases=rank is None)
     return backbone, active, composer, corrections
 
 
@@ -86,6 +87,30 @@ def test_a_mixed_batch_against_the_formula(rank, shared):
     with torch.no_grad():
         torch.testing.assert_close(bank(x), expected.detach(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(bank(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_composition_is_split_by_hand():
+    """Bank ranks 0 to 9, corrections from 10; a switched-off rank and padding are nobody's."""
+    index = torch.tensor([[3, 4, 12, 13], [7, 0, 0, 0], [10, 2, 5, 11]])
+    weight = torch.tensor([[1.0, 0.0, 1.0, 2.0], [0.5, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    own, beyond = split(Composition(index, weight), 10)
+    assert own.index.tolist() == [[3], [7], [0]] and own.weight.tolist() == [[1.0], [0.5], [0.0]]
+    assert beyond.index.tolist() == [[2, 3], [0, 0], [0, 1]]
+    assert beyond.weight.tolist() == [[1.0, 2.0], [0.0, 0.0], [0.0, 1.0]]
+
+
+@KINDS
+def test_a_batch_without_any_correction_or_any_feature_is_the_banks_or_the_backbones(rank):
+    backbone, active, composer, corrections = calibrated(rank=rank)
+    shift(corrections)
+    bank = banks_of(backbone)["model.layers.0.mlp.up_proj"]
+    x = torch.randn(2, 3, bank.in_features, generator=torch.Generator().manual_seed(0))
+    for cells, update in (
+        ([Cell("none", "none")] * 2, 0),
+        ([Cell("ner", "sw")] * 2, x @ bank.delta_weight(*(row[0] for row in composer.compose([Cell("ner", "sw")]))).T),
+    ):
+        active.set(composer.compose(cells))
+        torch.testing.assert_close(bank(x), bank.base(x) + update, rtol=1e-4, atol=1e-5)
 
 
 @KINDS
@@ -195,7 +220,7 @@ def counted(config, rank: int | None) -> tuple[int, int]:
         backbone = AutoModelForCausalLM.from_config(config)
         banks = inject(backbone, 32, ActiveComposition(32))
         lora = sum(bank.lora_a.numel() + bank.lora_b.numel() for bank in banks)
-        return lora, size(calibrate(backbone, rank or 1, biases=rank is None).values())
+        return lora, size(calibrate(backbone, rank or 1, biases=rank is None).corrections.values())
 
 
 @pytest.mark.parametrize("rank, published, share", [(None, 23, 0.08), (4, 166, 0.56)])
