@@ -1,16 +1,17 @@
 """A trained bank ready to answer: requests of any tasks and languages, mixed in one batch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from flix_lightning.assembly import build_mixture, construct, stored_model, without
 from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.language_words import in_words
-from flix_lightning.composition import ActiveComposition, Composer
+from flix_lightning.composition import ActiveComposition
 from flix_lightning.compositional.calibrated import Calibration, load_corrections, read_corrections
 from flix_lightning.compositional.calibration import calibrate
 from flix_lightning.errors import FlixError, unknown
@@ -58,20 +59,23 @@ class FlixModel:
         """
         config, run = read_config(Path(run)), Path(run)
         backbone = stored_model(config["model"], trust_remote_code)
-        if "bank" not in config["adapter"]:
-            return FlixModel(backbone, Bank.read(run), device)
-        calibration = fill("adapter", Calibration, without(config["adapter"], "name"))
-        model = FlixModel(backbone, calibration.read(), device)
-        cells = build_mixture(config, construct("benchmark", config["benchmark"])).train
-        model.calibrate(calibration.composer(model.composer, cells), read_corrections(run))
-        return model
+        if "bank" in config["adapter"]:
+            return FlixModel._corrected(config, run, backbone, device)
+        return FlixModel(backbone, Bank.read(run), device)
 
-    def calibrate(self, composer: Composer, state: Mapping[str, Tensor]) -> None:
-        """Correct the bank by the trained corrections of `state`, the last ranks of `composer`."""
-        biases = not any(name.endswith(".lora_a") for name in state)
-        self.active, corrections = calibrate(self.backbone, composer.total_rank - self.composer.total_rank, biases)
-        load_corrections(corrections, state)
-        self.composer = composer
+    @staticmethod
+    def _corrected(config: Mapping[str, Any], run: Path, backbone: Backbone, device: str | None) -> "FlixModel":
+        """The bank of a calibration run with its corrections behind; it also knows the run's tasks and cells."""
+        calibration = fill("adapter", Calibration, without(config["adapter"], "name"))
+        benchmark = construct("benchmark", config["benchmark"])
+        cells, model = build_mixture(config, benchmark).train, FlixModel(backbone, calibration.read(), device)
+        composer = calibration.composer(model.composer, cells)
+        rows = composer.total_rank - model.composer.total_rank
+        model.active, corrections = calibrate(model.backbone, rows, calibration.rank is None)
+        load_corrections(corrections, read_corrections(run))
+        model.composer, known = composer, dict.fromkeys((*model.bank.cells, *cells))
+        model.bank = replace(model.bank, tasks={**model.bank.tasks, **benchmark.tasks}, cells=tuple(known))
+        return model
 
     @staticmethod
     def from_bank(path: str | Path, backbone: Backbone, device: str | None = None) -> "FlixModel":

@@ -2,7 +2,7 @@
 
 One low-rank update for each adapted linear, `lora_A` (r, in) and `lora_B` (out, r), with y = x W^T + alpha/r x A^T B^T.
 What is written here keeps to what every reader knows: one rank for all modules, filled up with zeros, no patterns, no
-further modules saved, the scale folded into `lora_B` and therefore alpha = r.
+further modules saved, the scale folded into the factors and therefore alpha = r.
 """
 
 import json
@@ -24,7 +24,7 @@ UNREAD = ("rank_pattern", "alpha_pattern", "modules_to_save", "use_dora", "layer
 
 
 class LowRank(NamedTuple):
-    """One linear's update, x -> x a^T b: `a` (r, in) and `b` (r, out), any scale folded into `b`."""
+    """One linear's update, x -> x a^T b: `a` (r, in) and `b` (r, out), any scale folded in."""
 
     a: Tensor
     b: Tensor

@@ -60,6 +60,7 @@ WHAT = {
     "any language.",
 }
 METHOD = "[featurized low-rank mixtures](https://arxiv.org/abs/2402.17934)"
+CALIBRATED = ", corrected by [Learnable Calibration](https://arxiv.org/abs/2507.16083)"
 LOAD = {
     "peft": """\
 from peft import PeftModel
@@ -91,7 +92,7 @@ def model_card(
     record: Mapping[str, Any],
     is_encoder_decoder: bool,
     cells: Sequence[Cell],
-    features: Sequence[Feature],
+    ranks: Mapping[Feature, int],
 ) -> str:
     """The card of an export.
 
@@ -101,14 +102,14 @@ def model_card(
         record: of the run that trained it.
         is_encoder_decoder: the backbone's kind.
         cells: that the export is for; one of a LoRA or merged model.
-        features: that it is made of.
+        ranks: of the features that it is made of.
     """
     config = record["config"]
     benchmark = config["benchmark"]["_target_"].split(".")[2]
     words = {
         "backbone": bank.backbone,
-        "features": " and ".join(f"`{feature}`" for feature in features),
-        "method": METHOD,
+        "features": " and ".join(f"`{feature}`" for feature in ranks),
+        "method": METHOD + (CALIBRATED if "bank" in config["adapter"] else ""),
         "auto": "AutoModelForSeq2SeqLM" if is_encoder_decoder else "AutoModelForCausalLM",
     }
     tasks = dict.fromkeys(cell.task for cell in cells)
@@ -131,7 +132,7 @@ def model_card(
         mixture=config["mixture"]["name"],
         seed=config["seed"],
         commit=record["environment"]["commit"],
-        features=", ".join(f"{feature} {bank.ranks[feature]}" for feature in features),
+        features=", ".join(f"{feature} {rank}" for feature, rank in ranks.items()),
         notes="\n".join(notes),
     )
 

@@ -4,15 +4,19 @@ import copy
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from flix_lightning.composition import Composer
+from flix_lightning.compositional.calibration import CALIBRATION
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.injection import banks_of, merge
 from flix_lightning.peft_folder import LowRank, target_modules, write_peft_folder
 
+LOW_RANK = "calibration of low rank (adapter=calibration_pp)"
+BIAS_FLAGS = ("attention_bias", "mlp_bias")  # by which transformers' configs give linears biases
 SERVED_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's max_lora_rank may be; 16 unless raised
 
 
@@ -31,12 +35,33 @@ def one_composition(composer: Composer, cell: Cell) -> tuple[Tensor, Tensor]:
     return index[weight != 0], weight[weight != 0]
 
 
+@torch.no_grad()
 def low_ranks(backbone: nn.Module, index: Tensor, weight: Tensor) -> dict[str, LowRank]:
-    """Module path -> the update of one composition, its weights and the scaling folded into `b`."""
-    return {
-        name: LowRank(bank.lora_a.detach()[index], bank.lora_b.detach()[index] * (weight * bank.scaling)[:, None])
-        for name, bank in banks_of(backbone).items()
-    }
+    """Module path -> the update of one composition, its weights and the scaling folded in.
+
+    Raises:
+        FlixError: see `check_lora`.
+    """
+    check_lora(backbone, index, weight)
+    return {name: LowRank(*bank.low_rank(index, weight)) for name, bank in banks_of(backbone).items()}
+
+
+def check_lora(backbone: nn.Module, index: Tensor, weight: Tensor) -> None:
+    """
+    Raises:
+        FlixError: a bias is part of the composition.
+    """
+    if has_bias(backbone, index, weight):
+        raise FlixError(
+            "export.to: 'peft' cannot hold this calibration (LC), which is a bias; a LoRA has none. Allowed: 'merged', "
+            f"or a {LOW_RANK}."
+        )
+
+
+@torch.no_grad()
+def has_bias(backbone: nn.Module, index: Tensor, weight: Tensor) -> bool:
+    """Whether a composition adds a bias to an output."""
+    return any(bank.shift(index, weight) is not None for bank in banks_of(backbone).values())
 
 
 def served_rank(active: int) -> int:
@@ -72,7 +97,28 @@ def plain_linears(backbone: nn.Module) -> Iterable[str]:
 
 
 def merged_model(backbone: PreTrainedModel, index: Tensor, weight: Tensor) -> PreTrainedModel:
-    """A copy of the backbone with the composition added to its weights, in their dtype."""
-    model = copy.deepcopy(backbone)
+    """A copy of the backbone with the composition added to its weights, in their dtype.
+
+    Raises:
+        FlixError: a bias is part of the composition, and the backbone's architecture has no place for it.
+    """
+    model, biases = copy.deepcopy(backbone), has_bias(backbone, index, weight)
     merge(model, index, weight)
+    model._modules.pop(CALIBRATION, None)  # it is in the weights now
+    if biases:
+        _declare_biases(model)
     return model
+
+
+def _declare_biases(model: PreTrainedModel) -> None:
+    """Say in the config that linears have biases; without it a reader would leave them out."""
+    for flag in BIAS_FLAGS:
+        if hasattr(model.config, flag):
+            setattr(model.config, flag, True)
+    with torch.device("meta"):
+        read = type(model)(copy.deepcopy(model.config)).state_dict()
+    if homeless := sorted(model.state_dict().keys() ^ read.keys()):
+        raise FlixError(
+            f"export.to: 'merged' cannot hold this calibration (LC): its biases and those that {type(model).__name__} "
+            f"has a place for differ, first in {homeless[0]!r}. Allowed: a {LOW_RANK}."
+        )

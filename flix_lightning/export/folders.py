@@ -1,7 +1,7 @@
 """Export a finished run: for each cell a folder with a LoRA or a merged model, or one folder with the whole bank."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from flix_lightning.bank import ADAPTER
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.export.card import model_card
-from flix_lightning.export.composed import merged_model, one_composition, served_rank, write_lora
+from flix_lightning.export.composed import check_lora, merged_model, one_composition, served_rank, write_lora
 from flix_lightning.features import Cell, Feature
 from flix_lightning.inference import FlixModel
 from flix_lightning.mixture import ALL
@@ -42,6 +42,8 @@ def export(
         raise unknown("export.to", to, FORMATS)
     record = read_record(Path(run))
     folder = Path(out) if out else Path(run) / "export" / to
+    if to == "bank" and (corrected := record["config"]["adapter"].get("bank")):
+        raise FlixError(f"export.to: 'bank': this calibration's is {corrected!r}. Allowed: peft, merged, backbone.")
     model = FlixModel.from_run(run, device="cpu")
     if to == "backbone":
         return [export_backbone(model, folder)]
@@ -76,6 +78,8 @@ def export_cells(
     composed = {cell: one_composition(model.composer, cell) for cell in cells}
     if to == "peft" and rank is None:
         rank = served_rank(max(len(index) for index, _ in composed.values()))
+    for one in composed.values() if to == "peft" else ():
+        check_lora(model.backbone, *one)
     folders = []
     for cell, (index, weight) in composed.items():
         folders.append(folder / "-".join([cell.task, cell.language, *dict(cell.attributes).values()]))
@@ -85,7 +89,8 @@ def export_cells(
             else:
                 merged_model(model.backbone, index, weight).save_pretrained(partial)
                 model.tokenizer.save_pretrained(partial)
-            _write_card(partial, to, model, record, [cell], model.composer.active(cell))
+            ranks = {feature: model.composer.allocation[feature] for feature in model.composer.active(cell)}
+            _write_card(partial, to, model, record, [cell], ranks)
     return folders
 
 
@@ -95,16 +100,16 @@ def _write_card(
     model: FlixModel,
     record: dict[str, Any],
     cells: Sequence[Cell],
-    features: Sequence[Feature],
+    ranks: Mapping[Feature, int],
 ) -> None:
-    card = model_card(to, model.bank, record, model.backbone.config.is_encoder_decoder, cells, features)
+    card = model_card(to, model.bank, record, model.backbone.config.is_encoder_decoder, cells, ranks)
     (folder / CARD).write_text(card, encoding="utf8")
 
 
 def export_bank(model: FlixModel, record: dict[str, Any], cells: Sequence[Cell], folder: Path) -> Path:
     with whole_folder(folder) as partial:
         model.bank.write(partial / ADAPTER)
-        _write_card(partial, "bank", model, record, cells, list(model.bank.ranks))
+        _write_card(partial, "bank", model, record, cells, model.bank.ranks)
     return folder
 
 

@@ -18,30 +18,12 @@ from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell, FeatureSpace, Featurizer
 from flix_lightning.injection import banks_of, inject, merge
 from flix_lightning.ranks import RankAllocation
+from tests.compositional.toy import COMPOSITE, calibrated, shift
 from tests.reference import flix_linear
 from tests.toy import CELLS, TOYS, fill, toy_batch, toy_composer
 
-COMPOSITE = [Cell("ner+qa", "sw"), Cell("parse+qa", "sw")]
 KINDS = pytest.mark.parametrize("rank", [None, 4])
 SHARING = pytest.mark.parametrize("shared", [False, True])
-
-
-def calibrated(family: str = "llama", rank: int | None = None, shared: bool = False, scaling: float = 1.0):
-    """A toy backbone with filled, calibrated FLix adapters: backbone, holder, composer, corrections."""
-    backbone, plain = TOYS[family](), toy_composer()
-    active = ActiveComposition(plain.total_rank)
-    fill(inject(backbone, plain.total_rank, active, scaling=scaling))
-    composer = calibrated_composer(plain, COMPOSITE, rank, shared)
-    active, corrections = calibrate(backbone, composer.total_rank - plain.total_rank, biases=rank is None)
-    return backbone, active, composer, corrections
-
-
-def shift(corrections, size: float = 0.3) -> None:
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for correction in corrections.values():
-            for parameter in correction.parameters():
-                parameter.copy_(size * torch.randn(parameter.shape, generator=generator))
 
 
 @KINDS
