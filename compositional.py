@@ -1,7 +1,7 @@
 """The compositional study: `python compositional.py` trains what is missing, scores every method, prints the table.
 
-Stop it whenever you like; the same command goes on where it stopped. What follows the options changes every run:
-`python compositional.py --seeds 0 -- trainer.max_steps=20`.
+Stop it whenever you like; the same command goes on where it stopped. What follows the options changes every run, and
+then the records need a file of their own: `python compositional.py --seeds 0 --results FILE -- trainer.max_steps=20`.
 """
 
 import argparse
@@ -14,11 +14,14 @@ from flix_lightning.command import command, resolved
 from flix_lightning.run_directory import run_directory
 
 ROOT = Path(__file__).parent
-CALIBRATIONS = {
-    "calibration ++ (LC++)": ("adapter=calibration_pp",),
-    "calibration (LC)": ("adapter=calibration",),
-    "calibration, shared": ("adapter=calibration", "adapter.shared=true"),
-    "calibration ++, shared": ("adapter=calibration_pp", "adapter.shared=true"),
+CALIBRATION = ("experiment=compositional_calibration", "adapter.bank={experts}")
+TRAINED = {  # method -> its training run
+    "calibration ++ (LC++)": (*CALIBRATION, "adapter=calibration_pp"),
+    "calibration (LC)": CALIBRATION,
+    "calibration, shared": (*CALIBRATION, "adapter.shared=true"),
+    "calibration ++, shared": (*CALIBRATION, "adapter=calibration_pp", "adapter.shared=true"),
+    "joint-expert LoRA": ("experiment=compositional_joint_expert",),
+    "FLix, both features trained jointly": ("experiment=compositional_flix",),
 }
 
 
@@ -38,28 +41,27 @@ def trained(*overrides: str) -> tuple[Path, dict[str, Any]]:
 
 
 def run_seed(seed: int, file: Path, overrides: list[str]) -> None:
-    """Every record of one seed."""
+    """Every record of one seed that the file has not yet."""
     from flix_lightning.assembly import construct
     from flix_lightning.bank import Bank
     from flix_lightning.compositional.methods import Setting, finished, untrained
-    from flix_lightning.compositional.study import Study
+    from flix_lightning.compositional.study import Study, lacking
 
+    if not lacking(file, seed):
+        return
     common = [f"seed={seed}", "trainer.progress=false", *overrides]
     experts, record = trained("experiment=compositional_experts", *common)
     benchmark, model = (record["config"][part] for part in ("benchmark", "model"))
     setting = Setting(construct("benchmark", benchmark), lambda: construct("model", model), Bank.read(experts), seed)
-    study, tasks = Study(file, setting), len(setting.cells)
-    for method, adapter in CALIBRATIONS.items():
-        run, record = trained("experiment=compositional_calibration", *adapter, f"adapter.bank={experts}", *common)
-        stored = sum(record["parameters"].values())
-        study.record(method, finished(run), stored if "shared" in method else stored // tasks, stored, record["cells"])
-    run, record = trained("experiment=compositional_joint_expert", *common)
-    stored = sum(record["parameters"].values())
-    study.record("joint-expert LoRA", finished(run), stored // tasks, stored, record["cells"])
-    run, record = trained("experiment=compositional_flix", *common)
-    study.record("FLix, both features trained jointly", finished(run), known=record["cells"])
+    study = Study(file, setting, overrides)
+    for method in (m for m in TRAINED if m in lacking(file, seed)):
+        run, record = trained(*(part.format(experts=experts) for part in TRAINED[method]), *common)
+        stored = 0 if method.startswith("FLix") else sum(record["parameters"].values())  # FLix stands for the experts
+        added = stored if "shared" in method else stored // len(setting.cells)
+        study.record(method, finished(run), added, stored, record["cells"])
     for method, make in untrained(setting):
-        study.record(method, make)
+        if method in lacking(file, seed):
+            study.record(method, make)
 
 
 @command
@@ -71,12 +73,13 @@ def main() -> None:
     )
     parser.add_argument("overrides", nargs="*", help="key=value, for every training run")
     args = parser.parse_args()
-    for seed in args.seeds:
-        run_seed(seed, args.results, args.overrides)
 
-    from flix_lightning.compositional.study import read_records
+    from flix_lightning.compositional.study import check_overrides, read_records
     from flix_lightning.compositional.table import study_table
 
+    check_overrides(args.results, args.overrides)
+    for seed in args.seeds:
+        run_seed(seed, args.results, args.overrides)
     table = study_table(read_records(args.results))
     args.results.with_suffix(".md").write_text(table, encoding="utf8")
     print(table, end="")

@@ -29,7 +29,7 @@ TRAIN = [
     if arguments[:2] == ["python", "train.py"]
     and not any(
         argument.startswith(("--config-dir", "benchmark.root", "adapter.bank")) for argument in arguments
-    )  # test_data_page.py
+    )  # test_data_page.py, test_calibrated.py, test_dialogue.py
 ]
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from flix_lightning.adapters import AdapterBank, gathered
 from flix_lightning.composition import ActiveComposition, Composer, Composition
-from flix_lightning.errors import FlixError
+from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import DATASET, SHARED, Cell, Feature, FeatureSpace, Featurizer
 from flix_lightning.injection import banks_of
 from flix_lightning.ranks import RankAllocation
@@ -152,8 +152,11 @@ def calibrated_composer(bank: Composer, cells: Sequence[Cell], rank: int | None,
         shared: one correction for all cells.
 
     Raises:
-        FlixError: the bank uses the corrections' axis itself, or no rank at all.
+        FlixError: the bank uses the corrections' axis itself or lacks a part of a composite cell, or no rank at all.
     """
+    for feature in (f for cell in cells for f in bank.featurizer(cell) if len(cell.values(f.axis)) > 1):
+        if feature not in bank.space:
+            raise unknown("feature of adapter.bank, a part of a composite cell,", feature, bank.space)
     axis = SHARED if shared else DATASET
     if axis in bank.featurizer.axes:
         raise FlixError(f"adapter.shared={shared}: the bank has features on the axis {axis!r} of its own.")

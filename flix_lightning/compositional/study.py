@@ -7,9 +7,11 @@ from typing import Any
 
 from flix_lightning.compositional.methods import Setting
 from flix_lightning.compositional.serving import Served, composed, latency_ratio, scores
+from flix_lightning.compositional.table import METHODS
+from flix_lightning.errors import FlixError
 from flix_lightning.features import JOIN
 from flix_lightning.results import environment
-from flix_lightning.run_directory import write_whole
+from flix_lightning.run_directory import INCIDENTAL, write_whole
 
 BYTES = 4  # of a stored parameter
 
@@ -20,10 +22,11 @@ class Study:
     Args:
         file: of the records, of all seeds.
         setting: what the methods are made from.
+        overrides: what the user typed to change the study.
     """
 
-    def __init__(self, file: Path, setting: Setting) -> None:
-        self.file, self.setting = file, setting
+    def __init__(self, file: Path, setting: Setting, overrides: Sequence[str] = ()) -> None:
+        self.file, self.setting, self.overrides = file, setting, deciding(overrides)
         file.parent.mkdir(parents=True, exist_ok=True)
 
     def record(
@@ -34,7 +37,7 @@ class Study:
         stored: int = 0,
         known: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
-        """Score a method and keep its record, unless it is there.
+        """Score a method and keep its record.
 
         Args:
             method: its name in the table.
@@ -42,10 +45,8 @@ class Study:
             stored: parameters kept beside the experts' for all composite tasks together.
             known: rows of a training run's record with the test scores of the composite tasks among them.
         """
-        records = read_records(self.file)
-        if not any(record["method"] == method and record["seed"] == self.setting.seed for record in records):
-            records.append(self._measured(method, make(), added, stored, known))
-            write_whole(self.file, json.dumps(records, indent=1) + "\n")
+        records = [*read_records(self.file), self._measured(method, make(), added, stored, known)]
+        write_whole(self.file, json.dumps(records, indent=1) + "\n")
 
     def _measured(
         self, method: str, served: Served, added: int, stored: int, known: Sequence[Mapping[str, Any]] | None
@@ -58,6 +59,7 @@ class Study:
         return {
             "method": method,
             "seed": self.setting.seed,
+            "overrides": self.overrides,
             "passes": len(served.passes),
             "added_parameters": added,
             "stored_bytes": stored * BYTES,
@@ -70,3 +72,27 @@ class Study:
 def read_records(file: Path) -> list[dict[str, Any]]:
     """All records kept so far."""
     return json.loads(file.read_text(encoding="utf8")) if file.exists() else []
+
+
+def lacking(file: Path, seed: int) -> list[str]:
+    """The methods of the table that have no record of this seed."""
+    known = {record["method"] for record in read_records(file) if record["seed"] == seed}
+    return [method for method in METHODS if method not in known]
+
+
+def deciding(overrides: Sequence[str]) -> list[str]:
+    """Those overrides that change results."""
+    return sorted(o for o in overrides if o.lstrip("+~").partition("=")[0] not in INCIDENTAL)
+
+
+def check_overrides(file: Path, overrides: Sequence[str]) -> None:
+    """
+    Raises:
+        FlixError: the file holds records of another study.
+    """
+    for record in read_records(file):
+        if record.get("overrides", []) != deciding(overrides):
+            raise FlixError(
+                f"--results: {str(file)!r} holds records of a study with the overrides {record.get('overrides', [])}, "
+                f"this one has {deciding(overrides)}; name another file."
+            )

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from flix_lightning.assembly import build_mixture, construct
-from flix_lightning.features import Cell, FeatureSpace, Featurizer
+from flix_lightning.assembly import build_composer, build_mixture, construct
+from flix_lightning.features import Cell
 from flix_lightning.scores import CellScores
 from tests.configs import composed
+from tests.test_readme import COMMANDS
 
 ROWS = [{"text": "A: lunch? B: at noon", "target": "They meet at noon."}, {"text": "A: hi", "target": "A greets."}]
 TASKS = ("summarization", "tone_witty", "summarization+tone_witty", "reply+translation_es")
@@ -18,7 +19,8 @@ def test_a_directory_of_dialogues_is_read_composed_and_scored():
             path = Path("data", task, split, "en.jsonl")
             path.parent.mkdir(parents=True)
             path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    config = composed("benchmark=dialogue", "benchmark.root=data", "mixture=all")
+    (command,) = [arguments for arguments in COMMANDS if "benchmark=dialogue" in arguments]
+    config = composed(*(part.replace("DIR", "data") for part in command[2:]))
     benchmark = construct("benchmark", config["benchmark"])
     cells = {cell.task: cell for cell in benchmark.cells}
     assert set(cells) == set(TASKS)
@@ -26,8 +28,8 @@ def test_a_directory_of_dialogues_is_read_composed_and_scored():
     assert benchmark.examples(cells["summarization+tone_witty"], "test")[0][1:] == (
         "Summarize the dialogue in a witty tone: A: lunch? B: at noon", "They meet at noon."
     )  # fmt: skip
-    space = FeatureSpace.of(build_mixture(config, benchmark).train, Featurizer(("task",)))
-    assert [feature.value for feature in space] == [
+    composer = build_composer(config, build_mixture(config, benchmark))
+    assert [feature.value for feature in composer.space] == [
         "reply", "summarization", "tone_witty", "translation_es"
     ]  # fmt: skip
     pair = [Cell("summarization", "en"), Cell("reply+translation_es", "en")]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from flix_lightning.evaluation import evaluate
 from flix_lightning.injection import adapter_state
 from flix_lightning.running.training import train
 from tests.configs import composed, untrained_backbone
+from tests.test_readme import COMMANDS
 
 SMALL = (
     "benchmark=cldr_compositional",
@@ -32,7 +34,6 @@ SMALL = (
     "trainer.accelerator=cpu",
     "logger=none",
 )
-TASKS = "[qa, ner, style_long, style_short]"
 COMPOSITE = "mixture.tasks=[qa+style_long, ner+style_short]"
 
 
@@ -48,8 +49,8 @@ def run(folder: str | Path, *overrides: str) -> dict:
 def experts(tmp_path_factory) -> Path:
     """A finished run of single-task features."""
     folder = tmp_path_factory.mktemp("runs") / "experts"
-    run(folder, "mixture=single_tasks", f"mixture.tasks={TASKS}", "adapter=flix", "adapter.axes=[task]",
-        "adapter.dropout_axes=[]", "optimizer.lr=0.1")  # fmt: skip
+    run(folder, "mixture=single_tasks", "adapter=flix", "adapter.axes=[task]", "adapter.dropout_axes=[]",
+        "optimizer.lr=0.1")  # fmt: skip
     return folder
 
 
@@ -103,6 +104,19 @@ def test_the_study_corrects_the_bank_as_it_was_trained(experts, adapter):
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in adapter_state(module.backbone).items())
     corrections = [feature for feature in module.composer.space if feature.axis == "dataset"]
     assert len(corrections) == 14
+
+
+@pytest.mark.parametrize(
+    "arguments", [c for c in COMMANDS if any(part.startswith("adapter.bank") for part in c)], ids=" ".join
+)
+def test_the_commands_of_the_page_build(experts, arguments):
+    shutil.copytree(experts, "runs/compositional_experts/HASH")
+    module = build_experiment(composed(*arguments[2:]), benchmark(), untrained_backbone()).module
+    low_rank, shared = ("adapter=calibration_pp" in arguments), ("adapter.shared=true" in arguments)
+    assert {name.rpartition(".")[2] for name in module.trained_state()} == {"lora_b"} | (
+        {"lora_a"} if low_rank else set()
+    )
+    assert {len(factor) for factor in module.factors()} == {(4 if low_rank else 1) * (1 if shared else 14)}
 
 
 @pytest.mark.slow

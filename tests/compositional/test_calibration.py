@@ -179,6 +179,15 @@ def test_a_bank_with_the_corrections_axis_is_refused():
         calibrated_composer(toy_composer(), COMPOSITE, 0, shared=False)
 
 
+def test_a_bank_without_a_part_of_a_composite_task_is_refused():
+    with pytest.raises(FlixError, match="adapter.bank.*'task=qb'.*did you mean 'task=qa'"):
+        calibrated_composer(toy_composer(), [Cell("ner+qb", "sw")], None, shared=False)
+    unseen = calibrated_composer(toy_composer(), [Cell("ner+qa", "xx")], None, shared=False)
+    assert [str(feature) for feature in unseen.active(Cell("ner+qa", "xx"))] == [
+        "task=ner", "task=qa", "dataset=ner+qa/xx"
+    ]  # fmt: skip
+
+
 # The published backbones, from the values of their config files; embeddings play no part.
 PUBLISHED = {
     "Llama-3.2-1B": LlamaConfig(
