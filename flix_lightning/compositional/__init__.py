@@ -1,1 +1,1 @@
-"""Compositional multi-tasking: merges of trained features, few-shot weights, two passes, and the study of all."""
+"""Compositional multi-tasking: calibration of a bank, merges of its features, two passes, and the study of all."""

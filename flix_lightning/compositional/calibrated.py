@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from flix_lightning.bank import Bank
 from flix_lightning.composition import Composer
-from flix_lightning.compositional.calibration import calibrate, calibrated_composer
+from flix_lightning.compositional.calibration import Correction, calibrate, calibrated_composer, size
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.injection import banks_of
@@ -73,13 +73,13 @@ class CalibratedModule(FlixModule):
         load_corrections(self.corrections, state)
 
     def parameters_by_axis(self) -> dict[str, int]:
-        return {self.composer.featurizer.axes[-1]: sum(p.numel() for p in self.factors())}
+        return {self.composer.featurizer.axes[-1]: size(self.corrections.values())}
 
     def write(self, run: Path, cells: Iterable[Cell]) -> None:
         write_whole(run / CORRECTIONS, save(self.trained_state()))
 
 
-def corrections_state(corrections: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+def corrections_state(corrections: Mapping[str, Correction]) -> dict[str, Tensor]:
     """Corrections as `<projection type>.lora_b` (and `.lora_a`)."""
     return {
         f"{kind}.{name}": parameter.detach()
@@ -89,7 +89,7 @@ def corrections_state(corrections: Mapping[str, nn.Module]) -> dict[str, Tensor]
 
 
 @torch.no_grad()
-def load_corrections(corrections: Mapping[str, nn.Module], state: Mapping[str, Tensor]) -> None:
+def load_corrections(corrections: Mapping[str, Correction], state: Mapping[str, Tensor]) -> None:
     """Put corrections back.
 
     Raises:
@@ -98,7 +98,7 @@ def load_corrections(corrections: Mapping[str, nn.Module], state: Mapping[str, T
     own = corrections_state(corrections)
     for name in sorted(own.keys() | state.keys()):
         if name not in own or name not in state or own[name].shape != state[name].shape:
-            raise FlixError(f"these corrections belong to another backbone or other tasks: {name!r} differs.")
+            raise FlixError(f"{CORRECTIONS} belongs to another backbone or other tasks: {name!r} differs.")
     for name, tensor in own.items():
         tensor.copy_(state[name])
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flix_lightning.bank import Bank
-from flix_lightning.benchmarks.benchmark import Benchmark
-from flix_lightning.compositional.merges import MERGES, concat, hub_merge, merged_bank
+from flix_lightning.benchmarks.benchmark import Benchmark, Example
+from flix_lightning.compositional.merges import MERGES, Merge, concat, hub_merge, merged_bank
 from flix_lightning.compositional.serving import Served, bare, composed, in_context, steps
-from flix_lightning.compositional.weights import EQUAL, PENALTY, chosen_weights, sobol
+from flix_lightning.compositional.weights import EQUAL, PENALTY, Weights, chosen_weights, sobol
 from flix_lightning.features import JOIN, Cell
 from flix_lightning.inference import FlixModel
 from flix_lightning.models.backbone import Backbone
@@ -38,16 +38,24 @@ class Setting:
         """The composite cells."""
         return [cell for cell in self.benchmark.cells if JOIN in cell.task]
 
-    def shots(self, count: int) -> dict[Cell, Sequence]:
+    def shots(self, count: int) -> dict[Cell, Sequence[Example]]:
+        """Composite cell -> its first training rows."""
         return {cell: self.benchmark.examples(cell, "train")[:count] for cell in self.cells}
 
     def model(self, bank: Bank) -> FlixModel:
+        """A bank on a backbone of its own."""
         return FlixModel(self.fresh(), bank, "cpu")
 
-    def merged(self, merge, weights) -> Served:
+    def merged(self, merge: Merge, weights: Weights | Mapping[Cell, Weights]) -> Served:
         """One adapter a composite task; `weights` for all tasks, or by cell."""
         weights = weights if isinstance(weights, Mapping) else dict.fromkeys(self.cells, weights)
         return Served(self.model(merged_bank(self.experts, self.cells, merge, weights)), (composed,))
+
+    def chosen(self, merge: Merge, candidates: Sequence[Weights], penalty: float = 0.0) -> Served:
+        """One adapter a composite task, its weights the best on a few rows."""
+        return self.merged(
+            merge, chosen_weights(self.experts, self.fresh, merge, candidates, self.shots(SHOTS), penalty)
+        )
 
 
 def untrained(setting: Setting) -> Iterator[tuple[str, Callable[[], Served]]]:
@@ -59,16 +67,9 @@ def untrained(setting: Setting) -> Iterator[tuple[str, Callable[[], Served]]]:
     yield "main task only", lambda: setting.merged(concat, (1.0, 0.0))
     yield "auxiliary task only", lambda: setting.merged(concat, (0.0, 1.0))
     for name, merge in MERGES.items():
-        yield f"{name} merge", lambda merge=merge: setting.merged(merge, _chosen(setting, merge))
-    yield "LoraHub", lambda: setting.merged(hub_merge, _chosen(setting, hub_merge))
+        yield f"{name} merge", lambda merge=merge: setting.chosen(merge, EQUAL)
+    yield "LoraHub", lambda: setting.chosen(hub_merge, sobol(CANDIDATES, setting.seed), PENALTY)
     yield "multi-step", lambda: Served(setting.model(experts), steps(setting.benchmark))
-
-
-def _chosen(setting: Setting, merge) -> dict[Cell, tuple[float, ...]]:
-    hub = merge is hub_merge
-    candidates = sobol(CANDIDATES, setting.seed) if hub else EQUAL
-    shots = setting.shots(SHOTS)
-    return chosen_weights(setting.experts, setting.fresh, merge, candidates, shots, PENALTY if hub else 0.0)
 
 
 def finished(run: Path) -> Callable[[], Served]:

@@ -72,9 +72,9 @@ def steps(benchmark: Benchmark) -> tuple[Pass, Pass]:
     return main, auxiliary
 
 
-def scores(served: Served, benchmark: Benchmark, cells: Sequence[Cell], split: str = "test") -> dict[Cell, float]:
-    """Cell -> score in 0 to 100 over all rows of the split."""
-    rows = [(cell, example) for cell in cells for example in benchmark.examples(cell, split)]
+def scores(served: Served, benchmark: Benchmark, cells: Sequence[Cell]) -> dict[Cell, float]:
+    """Cell -> score in 0 to 100 over all its test rows."""
+    rows = [(cell, example) for cell in cells for example in benchmark.examples(cell, "test")]
     serving, examples = ([row[i] for row in rows] for i in (0, 1))
     limits = {cell.task: benchmark.tasks[cell.task].max_target_tokens for cell in cells}
     found = CellScores(cells, benchmark.tasks)
@@ -91,8 +91,9 @@ def generation_seconds(served: Served, cells: Sequence[Cell], examples: Sequence
     model, spent = served.model, 0.0
     for one in served.passes:
         told = [one(cell, example, example.target) for cell, example in zip(cells, examples)]
-        rows = encode(model.tokenizer, [prompt for _, prompt in told], [""] * len(told), False)
-        inputs = generation_batch(rows, model.tokenizer.pad_token_id, False)
+        is_encoder_decoder = model.backbone.config.is_encoder_decoder
+        rows = encode(model.tokenizer, [prompt for _, prompt in told], [""] * len(told), is_encoder_decoder)
+        inputs = generation_batch(rows, model.tokenizer.pad_token_id, is_encoder_decoder)
         started = time.process_time()
         model.active.set(model.composer.compose([Cell(task, cell.language) for (task, _), cell in zip(told, cells)]))
         model.backbone.generate(

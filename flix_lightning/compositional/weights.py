@@ -28,12 +28,14 @@ def sobol(count: int, seed: int, bound: float = 1.5) -> tuple[Weights, ...]:
 
 @torch.inference_mode()
 def losses(model: FlixModel, cells: Sequence[Cell], examples: Sequence[Example]) -> Tensor:
-    """(rows,), the mean cross-entropy of each row's target tokens, for a decoder-only backbone."""
-    rows = encode(model.tokenizer, [e.prompt for e in examples], [e.target for e in examples], False)
-    inputs = training_batch(rows, model.tokenizer.pad_token_id, False)
-    labels = inputs.pop("labels")[:, 1:]
+    """(rows,), the mean cross-entropy of each row's target tokens."""
+    is_encoder_decoder = model.backbone.config.is_encoder_decoder
+    rows = encode(model.tokenizer, [e.prompt for e in examples], [e.target for e in examples], is_encoder_decoder)
+    inputs = training_batch(rows, model.tokenizer.pad_token_id, is_encoder_decoder)
     model.active.set(model.composer.compose(cells))
-    logits = model.backbone(**inputs, use_cache=False).logits[:, :-1]
+    logits, labels = model.backbone(**inputs, use_cache=False).logits, inputs["labels"]
+    if not is_encoder_decoder:  # a token is told by the one before it
+        logits, labels = logits[:, :-1], labels[:, 1:]
     tokens = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none", ignore_index=IGNORE)
     return tokens.sum(1) / (labels != IGNORE).sum(1)
 

@@ -23,15 +23,19 @@ CELLS = {cell.task: cell for cell in BENCHMARK.cells}
 PAIR = [CELLS["qa+style_long"], CELLS["ner+translation_nl"]]
 
 
-@pytest.fixture
-def setting() -> Setting:
-    """Filled experts of all nine single tasks."""
-    backbone, featurizer = untrained_backbone(), Featurizer(("task",))
+def make_setting(kind: str) -> Setting:
+    """Filled experts of all nine single tasks, on a backbone of either family."""
+    backbone, featurizer = untrained_backbone(kind), Featurizer(("task",))
     composer = Composer(featurizer, FeatureSpace.of(BENCHMARK.cells, featurizer), RankAllocation({"task": 2}))
     active = ActiveComposition(composer.total_rank)
     fill(inject(backbone.model, composer.total_rank, active), size=0.3)
     experts = Bank.of(backbone.model, composer, BENCHMARK.tasks, BENCHMARK.cells)
-    return Setting(BENCHMARK, untrained_backbone, experts, seed=0)
+    return Setting(BENCHMARK, lambda: untrained_backbone(kind), experts, seed=0)
+
+
+@pytest.fixture
+def setting() -> Setting:
+    return make_setting("llama")
 
 
 class Told:
@@ -81,6 +85,21 @@ def test_losses_against_the_library_one_row_at_a_time(setting):
         with torch.no_grad():
             logits = model.backbone(input_ids=ids).logits[0, len(prompt) - 1 : -1]
         assert loss.item() == pytest.approx(functional.cross_entropy(logits, ids[0, len(prompt) :]).item(), abs=1e-4)
+
+
+def test_losses_of_an_encoder_decoder_against_the_librarys_own():
+    setting = make_setting("t5")
+    model = setting.model(setting.experts)
+    examples = [BENCHMARK.examples(cell, "train")[0] for cell in PAIR]
+    for cell, example, loss in zip(PAIR, examples, losses(model, PAIR, examples)):
+        ids, labels = (
+            model.tokenizer(text, return_tensors="pt").input_ids for text in (example.prompt, example.target)
+        )
+        model.active.set(model.composer.compose([cell]))
+        with torch.no_grad():
+            assert loss.item() == pytest.approx(model.backbone(input_ids=ids, labels=labels).loss.item(), abs=1e-4)
+    plain = Served(model, (composed,))
+    assert latency_ratio(plain, plain, PAIR, examples, tokens=2, rounds=1) > 0
 
 
 def test_the_bare_backbone_is_one_without_features(setting):

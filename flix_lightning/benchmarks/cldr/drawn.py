@@ -1,0 +1,64 @@
+"""What benchmarks drawn from CLDR have in common: so many rows a cell, distinct, from a seed."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import islice
+
+from flix_lightning.benchmarks.benchmark import SPLITS, Example
+from flix_lightning.benchmarks.cldr.languages import language_name
+from flix_lightning.benchmarks.cldr.rows import Row
+from flix_lightning.errors import FlixError, unknown
+from flix_lightning.features import Cell
+from flix_lightning.tasks import Task
+
+
+class Drawn:
+    """A benchmark whose rows are drawn from `seed`; a content keeps its split whatever the seed.
+
+    Args:
+        rows: split -> rows a cell.
+        seed: another seed gives other rows.
+
+    Raises:
+        FlixError: an unknown split, or one without rows.
+    """
+
+    name: str
+    tasks: Mapping[str, Task]
+    cells: tuple[Cell, ...]
+    left_out = ()
+
+    def __init__(self, rows: Mapping[str, int], seed: int) -> None:
+        for split in rows:
+            if split not in SPLITS:
+                raise unknown("benchmark.rows", split, SPLITS)
+        for split in SPLITS:
+            if not isinstance(rows.get(split), int) or rows[split] < 1:
+                raise FlixError(f"benchmark.rows.{split}: at least 1 row a cell; got {rows.get(split)!r}.")
+        self.rows, self.seed = dict(rows), seed
+        self.examples = cache(self._examples)
+
+    def count(self, cell: Cell, split: str) -> int:
+        """The rows of a cell."""
+        return self.rows[split]
+
+    def draw(self, cell: Cell, split: str) -> Iterable[Row]:
+        """Rows without end."""
+        raise NotImplementedError
+
+    def splits(self, cell: Cell) -> tuple[str, ...]:
+        return SPLITS
+
+    def stream(self, cell: Cell, split: str) -> tuple[Example, ...]:
+        return self.examples(cell, split)
+
+    def _examples(self, cell: Cell, split: str) -> tuple[Example, ...]:
+        if cell not in self.cells:
+            raise unknown(f"cell of benchmark {self.name}", cell, self.cells)
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        task, language = self.tasks[cell.task], language_name(cell.language)
+        return tuple(
+            Example(f"{cell}/{split}/{i}", task.render(language, input=row.input), row.target)
+            for i, row in enumerate(islice(self.draw(cell, split), self.count(cell, split)))
+        )
