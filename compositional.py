@@ -74,10 +74,10 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="key=value, for every training run")
     args = parser.parse_args()
 
-    from flix_lightning.compositional.study import check_overrides, read_records
+    from flix_lightning.compositional.study import check_file, read_records
     from flix_lightning.compositional.table import study_table
 
-    check_overrides(args.results, args.overrides)
+    check_file(args.results, args.overrides)
     for seed in args.seeds:
         run_seed(seed, args.results, args.overrides)
     table = study_table(read_records(args.results))

@@ -36,7 +36,10 @@ class Calibration:
 
     def read(self) -> Bank:
         """The bank; raises FlixError where there is none."""
-        return Bank.read(Path(self.bank))
+        try:
+            return Bank.read(Path(self.bank))
+        except FlixError as error:
+            raise FlixError(f"adapter.{error}") from error  # the message begins with "bank:"
 
     def composer(self, bank: Composer, cells: Sequence[Cell]) -> Composer:
         """See `calibrated_composer`."""

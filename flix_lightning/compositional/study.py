@@ -70,8 +70,18 @@ class Study:
 
 
 def read_records(file: Path) -> list[dict[str, Any]]:
-    """All records kept so far."""
-    return json.loads(file.read_text(encoding="utf8")) if file.exists() else []
+    """All records kept so far.
+
+    Raises:
+        FlixError: the file holds something else.
+    """
+    try:
+        records = json.loads(file.read_text(encoding="utf8")) if file.exists() else []
+    except (OSError, ValueError) as error:
+        raise FlixError(f"--results: {str(file)!r} cannot be read: {error}.") from error
+    if not isinstance(records, list) or not all(isinstance(r, dict) and r.get("method") in METHODS for r in records):
+        raise FlixError(f"--results: {str(file)!r} holds no records of the study's methods; name another file.")
+    return records
 
 
 def lacking(file: Path, seed: int) -> list[str]:
@@ -85,11 +95,13 @@ def deciding(overrides: Sequence[str]) -> list[str]:
     return sorted(o for o in overrides if o.lstrip("+~").partition("=")[0] not in INCIDENTAL)
 
 
-def check_overrides(file: Path, overrides: Sequence[str]) -> None:
+def check_file(file: Path, overrides: Sequence[str]) -> None:
     """
     Raises:
-        FlixError: the file holds records of another study.
+        FlixError: the file is no file of records, or holds those of another study.
     """
+    if file.suffix != ".json":
+        raise FlixError(f"--results: a file that ends in .json, for the table lies beside it; got {str(file)!r}.")
     for record in read_records(file):
         if record.get("overrides", []) != deciding(overrides):
             raise FlixError(

@@ -146,7 +146,7 @@ def test_a_run_cut_off_and_continued_equals_one_that_was_not(experts, monkeypatc
 @pytest.mark.parametrize(
     "override, told",
     [
-        ("adapter.bank=nowhere", "nowhere"),
+        ("adapter.bank=nowhere", "^adapter.bank: .*nowhere"),
         ("adapter.rank=0", "adapter.rank"),
         ("+adapter.ranks=4", "adapter.rank"),
         ("+warm_start={bank: x}", "warm_start"),
