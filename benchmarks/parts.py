@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.contestants import STEPS, autocast, cells, flix_module, flix_step, peft_model
+from benchmarks.paths import paths
 from benchmarks.shapes import EOS, PAD, Shape
 from benchmarks.timing import interleaved, peak_mib
 from flix_lightning.benchmarks.cldr.benchmark import Cldr
@@ -136,6 +137,7 @@ PARTS: dict[str, Callable[[Shape, int, bool], Record]] = {
     "training": training,
     "features": features,
     "generation": generation,
+    "paths": paths,
     "loading": loading,
     "start": start,
 }

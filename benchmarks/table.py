@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parts import FEATURES
+from benchmarks.paths import MULTIPLES
 from benchmarks.timing import ratios
 
 Records = Mapping[tuple[str, str], dict[str, Any]]  # (shape, part) -> record
@@ -36,7 +37,8 @@ def ratio(record: Mapping[str, Any], one: str, other: str, kind: str = "cpu") ->
 def page(records: Records) -> str:
     """The whole document; a part that was not measured has no rows."""
     sections = [INTRO, *_environment(records), *_training(records), *_features(records)]
-    return "\n".join([*sections, *_generation(records), *_loading(records), *_start(records)]) + "\n"
+    sections += [*_generation(records), *_paths(records), *_loading(records), *_start(records)]
+    return "\n".join(sections) + "\n"
 
 
 def _of(records: Records, part: str) -> dict[str, dict[str, Any]]:
@@ -90,6 +92,19 @@ def _generation(records: Records) -> list[str]:
     ]
     header = ["shape", "cells in the batch", "PEFT `adapter_names` / FLix", "FLix / merged single cell"]
     return _table("Generation in mixed batches", header, rows)
+
+
+def _paths(records: Records) -> list[str]:
+    rows = []
+    for shape, record in _of(records, "paths").items():
+        for kind, other in (("training", "all ranks"), ("generation", "the batch's own")):
+            seconds = record["seconds"][kind]
+            found = {
+                m: ratios(seconds[f"other {m}"]["cpu"], seconds[f"gathered {m}"]["cpu"]) for m in record["multiples"]
+            }
+            rows.append([shape, kind, other, *(f"{found[m]['median']:.2f}" if m in found else "" for m in MULTIPLES)])
+    title = "One product over many ranks / gathering each example's own, by ranks over the active rank"
+    return _table(title, ["shape", "step", "product over", *map(str, MULTIPLES)], rows)
 
 
 def _loading(records: Records) -> list[str]:

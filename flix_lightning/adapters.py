@@ -17,12 +17,15 @@ The sum over features is then a concatenation of ranks, and a batch may mix any 
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flix_lightning.composition import ActiveComposition, Composition
+from flix_lightning.composition import ActiveComposition, Composition, UsedRanks
+
+Factors = tuple[Tensor, Tensor]
 
 
 class AdapterBank(nn.Module):
@@ -52,7 +55,7 @@ class AdapterBank(nn.Module):
         nn.init.uniform_(self.lora_a, -1 / math.sqrt(base.in_features), 1 / math.sqrt(base.in_features))
         self.working_a: nn.Parameter | None = None
         self.working_b: nn.Parameter | None = None
-        self._composed: tuple[tuple, Tensor, Tensor] | None = None
+        self._composed: dict[str, tuple] = {}
 
     @property
     def weight(self) -> Tensor:
@@ -80,23 +83,25 @@ class AdapterBank(nn.Module):
         composition = self.active.current
         if composition is None:
             return self.base(x)
-        if len(x) % len(composition.index):
-            raise ValueError(f"{len(x)} rows cannot be served by a composition of {len(composition.index)}")
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))  # once for the linear and the factors
+        batch = len(composition.index)
+        if len(x) % batch:
+            raise ValueError(f"{len(x)} rows cannot be served by a composition of {batch}")
+        kind = x.device.type
+        autocast = torch.is_autocast_enabled(kind)
+        x = self.active.converted(x, torch.get_autocast_dtype(kind)) if autocast else x  # for linear and factors
         y = self.base(x)
+        x = (x if autocast else x.to(self.lora_a.dtype)).reshape(batch, -1, self.in_features)
         if self.active.wide is not None:
             return self._wide(x, y, self.active.wide)
-        return self._gathered(x, y, len(composition.index))
+        used = self.active.used
+        if used is not None and x.shape[1] == 1 and x.dtype == torch.bfloat16 and not torch.is_grad_enabled():
+            return self._token(x, y, used)
+        return self._gathered(x, y)
 
-    def _gathered(self, x: Tensor, y: Tensor, batch: int) -> Tensor:
+    def _gathered(self, x: Tensor, y: Tensor) -> Tensor:
         """Add what each example's own factors say: the cost does not depend on the number of features."""
-        a, b = self._factors(self._dtype(x))
-        hidden = self._hidden(x.reshape(batch, -1, self.in_features).to(a.dtype), a)
-        if y.dtype != hidden.dtype:
-            return y + torch.bmm(hidden, b).view_as(y).to(y.dtype)
-        rows = y.reshape(batch, -1, self.out_features)
-        return torch.baddbmm(rows, hidden, b, out=None if torch.is_grad_enabled() else rows).view_as(y)
+        a, b = self._factors(x.dtype)
+        return self._add(y, self._hidden(x, a), b)
 
     def _hidden(self, x: Tensor, a: Tensor) -> Tensor:
         """x a^T, (batch, length, active rank); the second order is the faster for many tokens and few ranks."""
@@ -104,34 +109,53 @@ class AdapterBank(nn.Module):
 
     def _wide(self, x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
         """Push every example through all ranks, with the gate (batch, ranks) between: best while ranks are few."""
-        lora_a, lora_b = (factor.to(self._dtype(x)) for factor in (self.lora_a, self.lora_b))
-        hidden = functional.linear(x.reshape(len(gate), -1, self.in_features).to(lora_a.dtype), lora_a)
-        hidden = (hidden * (gate * self.scaling)[:, None].to(hidden.dtype)).flatten(0, 1)
+        lora_a, lora_b = (factor.to(x.dtype) for factor in (self.lora_a, self.lora_b))
+        hidden = functional.linear(x, lora_a) * (gate * self.scaling)[:, None].to(x.dtype)
+        return self._add(y, hidden, lora_b.expand(len(gate), -1, -1))
+
+    def _token(self, x: Tensor, y: Tensor, used: UsedRanks) -> Tensor:
+        """One token an example, as generation has them: no factors of an example's own are laid out in memory."""
+        a, b = self._kept(x.dtype, self._rows)
+        hidden = functional.linear(x[:, 0], a).gather(1, used.places).mul_(used.weight)
+        update = torch.embedding_bag(b, used.flat, used.starts, mode=0, per_sample_weights=hidden.view(-1))[0]
+        return y.add_(update.view_as(y))
+
+    def _add(self, y: Tensor, hidden: Tensor, b: Tensor) -> Tensor:
+        """y + hidden b, (batch, tokens, ranks) and (batch, ranks, out); in place unless autograd would copy."""
+        whole = y if y.shape[:-1] == hidden.shape[:-1] else y.view(len(b), -1, self.out_features)
         if y.dtype != hidden.dtype:
-            return y + (hidden @ lora_b).view_as(y).to(y.dtype)
-        return torch.addmm(y.reshape(-1, self.out_features), hidden, lora_b).view_as(y)
+            return y + torch.bmm(hidden, b).view_as(y).to(y.dtype)
+        if not torch.is_grad_enabled() or (whole is y and self.bias is None):
+            return whole.baddbmm_(hidden, b).view_as(y)
+        return torch.baddbmm(whole, hidden, b).view_as(y)
 
-    def _dtype(self, x: Tensor) -> torch.dtype:
-        """The number format of the low-rank products: autocast's, which `x` has by then, or the factors' own."""
-        return x.dtype if torch.is_autocast_enabled(x.device.type) else self.lora_a.dtype
-
-    def _factors(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """(batch, active rank, in) and (batch, active rank, out), the weights folded into the first.
-
-        Without gradients they are kept until the next composition: a generation composes once, not at every token.
-        """
+    def _factors(self, dtype: torch.dtype) -> Factors:
+        """(batch, active rank, in) and (batch, active rank, out), the weights folded into the first."""
         if torch.is_grad_enabled():
-            self._composed = None
+            self._composed.clear()
             return self._compose(dtype)
-        version = (self.active.version, self.lora_a._version, self.lora_b._version, dtype)
-        if self._composed is None or self._composed[0] != version:
-            self._composed = (version, *self._compose(dtype))
-        return self._composed[1:]
+        return self._kept(dtype, self._compose)
 
-    def _compose(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _kept(self, dtype: torch.dtype, compose: Callable[[torch.dtype], Factors]) -> Factors:
+        """What `compose` makes, kept until the next composition: a generation composes once, not at every token."""
+        version = (self.active.version, self.lora_a._version, self.lora_b._version, dtype)
+        if self._composed.get(compose.__name__, (None,))[0] != version:
+            self._composed[compose.__name__] = (version, compose(dtype))
+        return self._composed[compose.__name__][1]
+
+    def _compose(self, dtype: torch.dtype) -> Factors:
+        composition, used = self.active.current, self.active.used
+        if used is not None and not torch.is_grad_enabled():  # in the number format first, then laid out
+            a, b = (functional.embedding(used.places, factor) for factor in self._kept(dtype, self._rows))
+            return a.mul_(composition.weight[..., None]), b
         whole = (self.working_a, self.working_b) if self.active.working else (self.lora_a, self.lora_b)
-        a, b = gathered(*whole, self.active.current, self.scaling)
+        a, b = gathered(*whole, composition, self.scaling)
         return a.to(dtype), b.to(dtype)
+
+    def _rows(self, dtype: torch.dtype) -> Factors:
+        """(used, in) and (used, out): the ranks that the batch uses, once each."""
+        a, b = (functional.embedding(self.active.used.rows, factor) for factor in (self.lora_a, self.lora_b))
+        return a.mul_(self.scaling).to(dtype), b.to(dtype)
 
     def work_on(self, capacity: int) -> None:
         """Train `capacity` working rows in place of the whole factors, which keep their values."""

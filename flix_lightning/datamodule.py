@@ -16,9 +16,9 @@ from flix_lightning.benchmarks.benchmark import Benchmark, Example
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.mixture import Mixture, sampling_probabilities
-from flix_lightning.sampling import GlobalBatches
+from flix_lightning.sampling import GlobalBatches, batches_within
 from flix_lightning.target_head import target_places
-from flix_lightning.tokens.encoding import Encoded, generation_batch, training_batch
+from flix_lightning.tokens.encoding import Encoded, generation_batch, padded, training_batch
 from flix_lightning.tokens.store import Caching
 from flix_lightning.tokens.tokenised import TokenisedCells
 
@@ -48,6 +48,8 @@ class Batching:
         micro_batch_size: examples a process takes at once; by default its whole share.
         bucket: steps whose batches are sorted by length together.
         eval_batch_size: examples generated at once.
+        eval_batch_tokens: fewer where their prompts and longest answers, padded, would be more tokens than that. Only
+            scoring has such a budget: a training batch's examples do not depend on their lengths.
         max_prompt_tokens: longer prompts lose their end; the number cut is counted.
         workers: loader processes.
         stream_chunk: training cells of more rows are read and tokenised that many rows at a time, while training, and
@@ -58,16 +60,17 @@ class Batching:
     micro_batch_size: int | None = None
     bucket: int = 8
     eval_batch_size: int = 128
+    eval_batch_tokens: int | None = None
     max_prompt_tokens: int = 1024
     workers: int = 0
     stream_chunk: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "bucket", "eval_batch_size", "max_prompt_tokens", "stream_chunk"):
-            if name == "stream_chunk" and self.stream_chunk is None:
-                continue
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise FlixError(f"data.{name}: a whole number of at least 1; got {getattr(self, name)!r}.")
+        optional = ("stream_chunk", "eval_batch_tokens")
+        for name in ("batch_size", "bucket", "eval_batch_size", "max_prompt_tokens", *optional):
+            value = getattr(self, name)
+            if not (value is None and name in optional) and (not isinstance(value, int) or value < 1):
+                raise FlixError(f"data.{name}: a whole number of at least 1; got {value!r}.")
 
     def micro_batches(self, processes: int) -> int:
         """Micro-batches that a process walks through in one step.
@@ -218,8 +221,10 @@ class MixtureDataModule(LightningDataModule):
         number: who has none left repeats one, not counted. Processes that share one sharded backbone have to walk
         through the same batches together; there only the first one counts.
         """
-        rows, size = self._scored_rows(cells, split), self.batching.eval_batch_size
-        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        rows, sizes = self._scored_rows(cells, split), self.batching
+        lengths = [(limit, padded(length)) for limit, length, *_ in rows]
+        cuts = batches_within(lengths, sizes.eval_batch_size, sizes.eval_batch_tokens)
+        batches = [rows[cut] for cut in cuts]
         rank, processes = self.trainer.global_rank, self.trainer.world_size
         if isinstance(self.trainer.strategy, ModelParallelStrategy):
             return DataLoader([self._scoring_batch(batch, rank == 0) for batch in batches], batch_size=None)

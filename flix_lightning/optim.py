@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from flix_lightning.errors import FlixError
+
+TOGETHER_ON_CPU = 8  # parameters stepped at once: few enough that their rows stay in the processor's cache
 
 
 class ActiveRowsAdamW(torch.optim.Optimizer):
@@ -45,7 +48,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure=None):  # type: ignore[override]
-        """Update `active_rows`, (active ranks,) row numbers without repetition; all rows while it is None.
+        """Update `active_rows`, (active ranks,) row numbers in rising order; all rows while it is None.
 
         `gradient_rows`, (active ranks,), says where these rows' gradients stand; in the same rows while it is None.
         `row_lr`, (ranks,), multiplies the learning rate of each row; by 1 while it is None.
@@ -60,42 +63,55 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
                 self._update(parameters, group)
         return loss
 
-    def _state(self, parameter: Tensor, whole: Tensor) -> list[Tensor]:
-        """First and second moments and counts of updates, one row each."""
-        state = self.state[parameter]
-        if not state:
-            state["exp_avg"] = torch.zeros_like(whole)
-            state["exp_avg_sq"] = torch.zeros_like(whole)
-            state["updates"] = torch.zeros_like(whole[:, :1])
-        return [state["exp_avg"], state["exp_avg_sq"], state["updates"]]
+    def _state(self, group: dict, parameters: list[Tensor], wholes: list[Tensor]) -> list[dict[str, Tensor]]:
+        """First and second moments, and counts of updates, (ranks, 1), the same tensor for all.
+
+        Raises:
+            RuntimeError: other parameters have gradients than in the step before.
+        """
+        known = [parameter for parameter in group["params"] if parameter in self.state]
+        if not known:
+            updates = torch.zeros_like(wholes[0][:, :1])
+            for parameter, whole in zip(parameters, wholes):
+                moments = {"exp_avg": torch.zeros_like(whole), "exp_avg_sq": torch.zeros_like(whole)}
+                self.state[parameter] = {**moments, "updates": updates}
+        elif len(known) != len(parameters):
+            raise RuntimeError(f"{len(parameters)} parameters have gradients now, {len(known)} had some before")
+        return [self.state[parameter] for parameter in parameters]
 
     def _update(self, parameters: list[Tensor], group: dict) -> None:
         wholes = [self.wholes.get(parameter, parameter) for parameter in parameters]
-        kept = [[whole, *self._state(parameter, whole)] for parameter, whole in zip(parameters, wholes)]
+        state = self._state(group, parameters, wholes)
         rows, at = self._rows(wholes[0])
-        gradients = [parameter.grad.index_select(0, at) for parameter in parameters]
-        weights, first, second, updates = ([tensor.index_select(0, rows) for tensor in some] for some in zip(*kept))
+        updates = state[0]["updates"].index_select(0, rows) + 1
+        state[0]["updates"].index_copy_(0, rows, updates)
         beta1, beta2 = group["betas"]
-        torch._foreach_add_(updates, 1)
-        torch._foreach_lerp_(first, gradients, 1 - beta1)
-        torch._foreach_mul_(second, beta2)
-        torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
-        root = torch._foreach_div(second, [_debias(beta2, count) for count in updates])
-        torch._foreach_sqrt_(root)
-        torch._foreach_add_(root, group["eps"])
-        change = torch._foreach_div(first, [_debias(beta1, count) for count in updates])
-        torch._foreach_div_(change, root)
-        decay = group["lr"] * group["weight_decay"]
-        if self.row_lr is None:
-            torch._foreach_mul_(weights, 1 - decay)
-        else:
-            factor = self.row_lr.to(rows.device)[rows, None]
-            torch._foreach_mul_(weights, [1 - decay * factor] * len(weights))
-            torch._foreach_mul_(change, [factor] * len(change))
-        torch._foreach_add_(weights, change, alpha=-group["lr"])
-        for own, new in zip(kept, zip(weights, first, second, updates)):
-            for whole, part in zip(own, new):
-                whole.index_copy_(0, rows, part)
+        # first / debias1 / (sqrt(second / debias2) + eps), with the corrections drawn into the divisor
+        scale = _debias(beta1, updates) * _debias(beta2, updates).rsqrt()
+        floor = _debias(beta1, updates) * group["eps"]
+        factor = None if self.row_lr is None else self.row_lr.to(rows.device)[rows, None]
+        size = TOGETHER_ON_CPU if wholes[0].device.type == "cpu" else len(wholes)
+        for start in range(0, len(wholes), size):
+            part = slice(start, start + size)
+            gradients = [parameter.grad.index_select(0, at) for parameter in parameters[part]]
+            kept = wholes[part], [s["exp_avg"] for s in state[part]], [s["exp_avg_sq"] for s in state[part]]
+            everything = len(rows) == len(wholes[0])
+            active = kept if everything else [[tensor.index_select(0, rows) for tensor in some] for some in kept]
+            weights, first, second = active
+            torch._foreach_lerp_(first, gradients, 1 - beta1)
+            torch._foreach_mul_(second, beta2)
+            torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
+            divisors = [torch.addcmul(floor, root, scale) for root in torch._foreach_sqrt(second)]
+            decay = group["lr"] * group["weight_decay"]
+            if factor is None:
+                torch._foreach_mul_(weights, 1 - decay)
+                torch._foreach_addcdiv_(weights, first, divisors, -group["lr"])
+            else:
+                torch._foreach_mul_(weights, [1 - decay * factor] * len(weights))
+                scaled = torch._foreach_mul(first, [factor] * len(first))
+                torch._foreach_addcdiv_(weights, scaled, divisors, -group["lr"])
+            for whole, values in zip(chain(*kept), () if everything else chain(*active)):
+                whole.index_copy_(0, rows, values)
 
     def _rows(self, whole: Tensor) -> tuple[Tensor, Tensor]:
         """The active rows, and where their gradients stand."""

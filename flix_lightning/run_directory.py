@@ -19,6 +19,7 @@ INCIDENTAL = (
     "logger",
     "data.micro_batch_size",
     "data.eval_batch_size",
+    "data.eval_batch_tokens",
     "data.workers",
     "data.cache",
     "trainer.accelerator",

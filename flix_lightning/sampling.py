@@ -6,6 +6,7 @@ World size, micro-batches, workers and restarts do not enter, and any step is fo
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -97,6 +98,24 @@ def _mix(values: np.ndarray) -> np.ndarray:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
+
+
+def batches_within(lengths: Sequence[tuple[int, ...]], rows: int, tokens: int | None = None) -> list[slice]:
+    """Cut rows into batches, in their order.
+
+    Args:
+        lengths: of each row's parts; every part is padded to the longest of the batch.
+        rows: the most in a batch.
+        tokens: the most in a batch; a row that is longer stands alone.
+    """
+    starts, longest = [0], (0,)
+    for place, parts in enumerate(lengths):
+        count = place - starts[-1] + 1
+        longest = tuple(map(max, zip(longest, parts))) if count > 1 else parts
+        if count > rows or (tokens is not None and count > 1 and count * sum(longest) > tokens):
+            starts.append(place)
+            longest = parts
+    return [slice(*ends) for ends in pairwise([*starts, len(lengths)])] if lengths else []
 
 
 class GlobalBatches:

@@ -289,6 +289,62 @@ def test_the_wrapper_looks_like_the_linear_it_wraps():
     assert (bank.in_features, bank.out_features) == (IN, OUT)
 
 
+# --- single tokens, as generation has them ---
+
+
+def token_bank(bias: bool = True, used_up_to: int = 48) -> tuple[AdapterBank, torch.Tensor]:
+    bank = make_bank("gathered", bias)
+    bank.active.USED_UP_TO = used_up_to
+    bank.active.set(toy_composer().compose(BATCH, GATES))
+    return bank, draw(len(BATCH), 1, IN)
+
+
+def in_bf16(bank: AdapterBank, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        return bank(x).float()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_single_tokens_against_the_loop(bias, monkeypatch):
+    bank, x = token_bank(bias)
+    monkeypatch.setattr(bank, "_gathered", None)  # not computed there
+    for _ in range(2):  # and once more, from what is kept between tokens
+        exact = loop(bank, x)
+        torch.testing.assert_close(in_bf16(bank, x), exact, rtol=0.05, atol=0.02 * exact.abs().max().item())
+    fill([bank], size=1.0, seed=7)
+    exact = loop(bank, x)
+    torch.testing.assert_close(in_bf16(bank, x), exact, rtol=0.05, atol=0.02 * exact.abs().max().item())
+
+
+def test_single_tokens_of_a_part_of_the_batch():
+    bank, x = token_bank()
+    in_bf16(bank, x)
+    left = torch.tensor([4, 1])
+    bank.active.set(bank.active.current.rows(left))
+    exact = loop(bank, x[left], [EXPECTED[row] for row in left])
+    torch.testing.assert_close(in_bf16(bank, x[left]), exact, rtol=0.05, atol=0.02 * exact.abs().max().item())
+
+
+def test_a_batch_of_too_many_ranks_is_gathered():
+    used = len(set(make_bank("gathered").active.current.index.flatten().tolist()))
+    for used_up_to, kept in ((used / 7, True), ((used - 1) / 7, False)):
+        assert (token_bank(used_up_to=used_up_to)[0].active.used is not None) == kept
+
+
+# --- inputs converted once for several linears ---
+
+
+def test_a_converted_input_serves_every_linear_that_reads_it_and_no_other():
+    bank, x = make_bank("gathered"), draw(len(BATCH), LENGTH, IN)
+    with torch.autocast("cpu", torch.bfloat16):
+        first = bank.active.converted(x, torch.bfloat16)
+        assert bank.active.converted(x, torch.bfloat16) is first
+        before = bank(x)
+        x.mul_(2)  # the same tensor, other numbers
+        assert (bank(x) - before).abs().max() > 0.1
+        assert torch.equal(bank(x.clone()), bank(x))
+
+
 # --- inside whole models ---
 
 FAMILIES = pytest.mark.parametrize("family", TOYS)

@@ -73,6 +73,20 @@ def test_scoring_serves_the_batches_of_one_process_once_in_as_many_turns(process
     assert sorted(served) == sorted(scoring_of_one())
 
 
+def test_scoring_within_a_budget_of_tokens():
+    settings = ("data.eval_batch_size=4", "data.eval_batch_tokens=400")
+    data = build_experiment(composed(*SMALL, *settings), small_benchmark(), untrained_backbone()).datamodule
+    data.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=None)
+    batches = list(data.test_dataloader())
+    wanted = [e.id for cell in data.mixture.cells for e in data.benchmark.examples(cell, "test")]
+    assert sorted(i for batch in batches for i in batch.ids) == sorted(wanted)
+    sizes = {len(batch.ids) for batch in batches}
+    assert len(sizes) > 1 and max(sizes) <= 4
+    for batch in batches:
+        longest = batch.inputs["input_ids"].shape[1] + batch.max_new_tokens
+        assert len(batch.ids) == 1 or len(batch.ids) * longest <= 400
+
+
 def scoring_of_one():
     data = build_experiment(
         composed(*SMALL, "data.eval_batch_size=4"), small_benchmark(), untrained_backbone()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flix_lightning import sampling
-from flix_lightning.sampling import GlobalBatches, Urn, permuted
+from flix_lightning.sampling import GlobalBatches, Urn, batches_within, permuted
 
 PROBABILITIES = np.array([0.5, 0.3, 0.15, 0.05])
 SIZES = (7, 20, 50, 3)
@@ -232,3 +232,24 @@ def test_a_chunked_batch_is_a_function_of_its_step():
     batches = [walked[step] for step in range(30)]
     for step in (29, 7, 0, 13):
         assert all(np.array_equal(a, b) for a, b in zip(make()[step], batches[step]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "tokens", "wanted"),
+    [
+        (2, None, [[3, 3], [4, 9], [2]]),
+        (9, None, [[3, 3, 4, 9, 2]]),
+        (9, 12, [[3, 3, 4], [9], [2]]),  # 3 rows of 4 fill it; 2 rows of 9 are too many, on either side
+        (2, 12, [[3, 3], [4], [9], [2]]),
+        (9, 1, [[3], [3], [4], [9], [2]]),  # too long for any budget: alone
+    ],
+)
+def test_batches_within_a_budget(rows, tokens, wanted):
+    lengths = [(3,), (3,), (4,), (9,), (2,)]
+    assert [[n for (n,) in lengths[cut]] for cut in batches_within(lengths, rows, tokens)] == wanted
+    assert batches_within([], rows, tokens) == []
+
+
+def test_prompts_and_answers_are_padded_apart():
+    lengths = [(5, 1), (1, 5)]  # 2 * 6 tokens in them, 2 * 10 when padded
+    assert len(batches_within(lengths, 9, 19)) == 2 and len(batches_within(lengths, 9, 20)) == 1

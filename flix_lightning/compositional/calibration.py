@@ -45,7 +45,7 @@ class ActiveCorrections(ActiveComposition):
         own, beyond: what of the current composition is the bank's, and what the corrections'.
     """
 
-    WIDE_UP_TO = 0  # no bank has all ranks
+    WIDE_UP_TO = USED_UP_TO = 0  # no bank has all ranks
 
     def __init__(self, ranks: int, rows: int) -> None:
         super().__init__(ranks + rows)

@@ -78,9 +78,14 @@ def answer_end(tokenizer: PreTrainedTokenizerBase) -> int:
 WIDTH_MULTIPLE = 16
 
 
+def padded(length: int) -> int:
+    """The width of a batch whose longest row has `length` tokens."""
+    return -(-length // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
+
+
 def pad(rows: Sequence[Sequence[int]], value: int, side: str = "right") -> Tensor:
     """Rows of different lengths as one (rows, width) tensor, width the longest row's, rounded up."""
-    width = -(-max(map(len, rows)) // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
+    width = padded(max(map(len, rows)))
     fill = [[value] * (width - len(row)) for row in rows]
     joined = [[*f, *row] if side == "left" else [*row, *f] for row, f in zip(rows, fill)]
     return torch.tensor(joined, dtype=torch.long)
