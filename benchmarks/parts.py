@@ -20,7 +20,6 @@ from flix_lightning.mixture import Mixture
 from flix_lightning.models.tiny import tiny_tokenizer
 from flix_lightning.tokens.store import Caching
 
-FEATURES = (8, 64, 512, 1024, 4096)
 NEW_TOKENS, CELLS = 16, 64  # of part (c)
 
 Record = dict[str, Any]
@@ -40,7 +39,7 @@ def _twice(step: Callable) -> None:
 
 def features(shape: Shape, rounds: int, quick: bool) -> Record:
     """(b) A training step of FLix with more and more features, optimizer included."""
-    counts = FEATURES[:2] if quick else FEATURES
+    counts = shape.features[:2] if quick else shape.features
     return {"seconds": interleaved({str(count): flix_step(shape, features=count) for count in counts}, rounds)}
 
 

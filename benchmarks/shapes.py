@@ -15,12 +15,16 @@ PAD, EOS = 0, 1
 
 @dataclass(frozen=True)
 class Shape:
-    """A backbone's name and the batch it is measured with: rows, tokens a row, the last `targets` of them targets."""
+    """A backbone's name and the batch it is measured with: rows, tokens a row, the last `targets` of them targets.
+
+    `features` are the numbers of features that its banks are measured with; larger ones take many GiB.
+    """
 
     name: str
     rows: int
     length: int
     targets: int
+    features: tuple[int, ...] = (8, 1024)
 
     def backbone(self) -> PreTrainedModel:
         """A fresh one; the same weights every time."""
@@ -54,7 +58,11 @@ def _smollm2_135m() -> PreTrainedModel:
 BACKBONES = {"tiny": lambda: untrained_tiny(0), "mt5_small": _mt5_small, "smollm2_135m": _smollm2_135m}
 SHAPES = {
     shape.name: shape
-    for shape in (Shape("tiny", 32, 112, 32), Shape("mt5_small", 8, 64, 16), Shape("smollm2_135m", 8, 48, 16))
+    for shape in (
+        Shape("tiny", 32, 112, 32, (8, 64, 512, 1024, 4096)),
+        Shape("mt5_small", 8, 64, 16),
+        Shape("smollm2_135m", 8, 48, 16),
+    )
 }
 
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts import FEATURES
 from benchmarks.paths import MULTIPLES
+from benchmarks.shapes import SHAPES
 from benchmarks.timing import ratios
 
+FEATURES = SHAPES["tiny"].features
 Records = Mapping[tuple[str, str], dict[str, Any]]  # (shape, part) -> record
 INTRO = """\
 # Speed

@@ -20,14 +20,17 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run_on(processes: int, folder: str, *overrides: str, kind: str = "llama", strategy: str = "ddp") -> dict:
+def run_on(
+    processes: int, folder: str, *overrides: str, kind: str = "llama", strategy: str = "ddp", working: bool = True
+) -> dict:
     """Train on so many processes, as torchrun would start them; returns the record.
 
+    Without `working`, whole banks are trained where a working set would be smaller.
     Every process writes what it saw of each step to `<folder>/seen-<rank>.json`.
     """
     port = str(free_port())
     started = [
-        FORK.Process(target=_one, args=(rank, processes, port, folder, overrides, kind, strategy))
+        FORK.Process(target=_one, args=(rank, processes, port, folder, overrides, kind, strategy, working))
         for rank in range(processes)
     ]
     for process in started:
@@ -39,7 +42,14 @@ def run_on(processes: int, folder: str, *overrides: str, kind: str = "llama", st
 
 
 def _one(
-    rank: int, processes: int, port: str, folder: str, overrides: tuple[str, ...], kind: str, strategy: str
+    rank: int,
+    processes: int,
+    port: str,
+    folder: str,
+    overrides: tuple[str, ...],
+    kind: str,
+    strategy: str,
+    working: bool,
 ) -> None:
     ddp = []
     if processes > 1:
@@ -60,6 +70,7 @@ def _one(
                 "step": batch.step,
                 "examples": dict(zip(batch.positions, rows)),
                 "gates": dict(zip(batch.positions, gates)),
+                "working": self.active.working,
             }
         )
         return loss
@@ -70,6 +81,8 @@ def _one(
         log(self, name, value, *arguments, **named)
 
     FlixModule.training_step, FlixModule.log = watched_step, watched_log
+    if not working:
+        FlixModule.work_on = lambda *sizes: None
     run = Path(folder)
     train(composed(*SMALL, *FULL, *ddp, *overrides), run, small_benchmark(), untrained_backbone(kind), None)
     (run / f"seen-{rank}.json").write_text(json.dumps(seen))
@@ -80,7 +93,9 @@ def steps_seen(folder: str) -> dict[int, dict]:
     steps: dict[int, dict] = {}
     for path in Path(folder).glob("seen-*.json"):
         for part in json.loads(path.read_text()):
-            step = steps.setdefault(part["step"], {"examples": {}, "gates": {}, "losses": set()})
+            step = steps.setdefault(
+                part["step"], {"examples": {}, "gates": {}, "losses": set(), "working": part["working"]}
+            )
             assert not step["examples"].keys() & part["examples"].keys(), "an example is served twice"
             step["examples"] |= part["examples"]
             step["gates"] |= part["gates"]

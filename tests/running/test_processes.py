@@ -77,6 +77,21 @@ def test_a_backbone_shared_out_trains_the_same_adapters(kind, tmp_path):
         torch.testing.assert_close(weights[name], same[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_working_set_across_processes_trains_what_whole_banks_train(strategy, tmp_path):
+    few = ("data.batch_size=2", "trainer.max_steps=4")  # of 18 ranks, 12 at most are used by a step
+    run_on(1, "one", *few, working=False)
+    run_on(2, "many", *few, strategy=strategy)
+    ours, theirs = steps_seen("one"), steps_seen("many")
+    for step in range(4):
+        (loss,), (same,) = ours[step]["losses"], theirs[step]["losses"]
+        assert abs(same - loss) <= 1e-5 * loss
+    assert {step["working"] for step in ours.values()} == {False} and theirs[0]["working"]
+    weights, same = load_file(f"one/{ADAPTER}"), load_file(f"many/{ADAPTER}")
+    for name in weights:
+        torch.testing.assert_close(weights[name], same[name], rtol=1e-4, atol=1e-5)
+
+
 LAUNCHES = {
     "Lightning": [sys.executable, "train.py"],
     "torchrun": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"],
