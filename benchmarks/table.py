@@ -140,6 +140,7 @@ def plot(records: Records, path: Path) -> None:
         axes.errorbar(list(map(int, counts)), middle, yerr=spread, marker="o", capsize=3, label=shape)
     axes.set(xscale="log", xlabel="features", ylabel=f"step time / {FEATURES[0]} features", ylim=(0, 2))
     axes.axhline(1, color="grey", linewidth=0.8)
-    axes.legend()
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
