@@ -73,10 +73,10 @@ class ActiveComposition:
     """
 
     # Up to so many times the active rank, one product is cheaper than gathering each example's own factors: over all
-    # ranks; and for single tokens in bfloat16 on a CPU, over those that the batch uses. Both crossovers are measured by
-    # `python -m benchmarks --parts paths`.
+    # ranks; and for single tokens in bfloat16 on a CPU, over those that the batch uses. Measured by `python -m benchmarks
+    # --parts paths`: the first crosses over between 2 and 4, the second is still ahead at 64, the most that was tried.
     WIDE_UP_TO = 2
-    USED_UP_TO = 48
+    USED_UP_TO = 64
 
     def __init__(self, ranks: int) -> None:
         self.ranks = ranks
