@@ -73,8 +73,8 @@ class ActiveComposition:
     """
 
     # Up to so many times the active rank, one product is cheaper than gathering each example's own factors: over all
-    # ranks; and for single tokens in bfloat16 on a CPU, over those that the batch uses. Measured by `python -m benchmarks
-    # --parts paths`: the first crosses over between 2 and 4, the second is still ahead at 64, the most that was tried.
+    # ranks; and for single tokens in bfloat16 on a CPU, over those that the batch uses. `python -m benchmarks --parts
+    # paths` measures both: the first crosses over between 2 and 4, the second is still ahead at 64, the most tried.
     WIDE_UP_TO = 2
     USED_UP_TO = 64
 
