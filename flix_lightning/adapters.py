@@ -104,13 +104,12 @@ class AdapterBank(nn.Module):
         return self._add(y, self._hidden(x, a), b)
 
     def _hidden(self, x: Tensor, a: Tensor) -> Tensor:
-        """x a^T, (batch, length, active rank).
+        """x a^T, (batch, length, active rank)."""
+        return torch.bmm(a, x.mT).mT if self._swaps(x) else torch.bmm(x, a.mT)
 
-        The second order is the faster for many tokens and a down projection; its gradient is slower everywhere.
-        """
-        if torch.is_grad_enabled() or x.shape[1] == 1 or self.in_features <= self.out_features:
-            return torch.bmm(x, a.mT)
-        return torch.bmm(a, x.mT).mT
+    def _swaps(self, x: Tensor) -> bool:
+        """Whether (a x^T)^T is faster: for many tokens and a down projection; its gradient is slower everywhere."""
+        return not torch.is_grad_enabled() and x.shape[1] > 1 and self.in_features > self.out_features
 
     def _wide(self, x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
         """Push every example through all ranks, with the gate (batch, ranks) between: best while ranks are few."""

@@ -10,8 +10,8 @@ from lightning.pytorch.loggers import Logger
 
 from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.benchmark import Benchmark
+from flix_lightning.calibrated import CalibratedModule, Calibration, read_corrections
 from flix_lightning.composition import Composer, FeatureDropout
-from flix_lightning.compositional.calibrated import CalibratedModule, Calibration, read_corrections
 from flix_lightning.datamodule import Batching, Mixing, MixtureDataModule
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell

@@ -149,6 +149,11 @@ class Composer:
         start = self.starts[self.space.index(feature)]
         return range(start, start + self.allocation[feature])
 
+    def rows_by_axis(self) -> dict[str, slice]:
+        """Axis -> the places of its features' ranks, which stand side by side."""
+        ranks = {axis: [self.ranks_of(f) for f in self.space if f.axis == axis] for axis in self.space.axes()}
+        return {axis: slice(found[0].start, found[-1].stop) for axis, found in ranks.items()}
+
     def serving(self, cell: Cell) -> Iterator[tuple[Feature, Feature, float]]:
         """(feature of `cell`, known feature that serves it, weight): itself with weight 1, or its stand-ins."""
         for feature in self.featurizer(cell):

@@ -11,9 +11,9 @@ import torch
 from flix_lightning.assembly import build_mixture, construct, stored_model, without
 from flix_lightning.bank import Bank
 from flix_lightning.benchmarks.language_words import in_words
+from flix_lightning.calibrated import Calibration, load_corrections, read_corrections
+from flix_lightning.calibration import calibrate
 from flix_lightning.composition import ActiveComposition
-from flix_lightning.compositional.calibrated import Calibration, load_corrections, read_corrections
-from flix_lightning.compositional.calibration import calibrate
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell
 from flix_lightning.filling import fill

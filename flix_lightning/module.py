@@ -20,12 +20,11 @@ from flix_lightning.injection import ALL_LINEAR, adapter_state, inject, load_ada
 from flix_lightning.optim import ActiveRowsAdamW
 from flix_lightning.optimization import Optimization
 from flix_lightning.results import parameters_by_axis
-from flix_lightning.running.sharding import shard_layers
 from flix_lightning.scores import CellScores, mean_by_task
+from flix_lightning.sharding import shard_layers
 from flix_lightning.target_head import TargetHead
 from flix_lightning.tasks import Task
 from flix_lightning.tokens.encoding import IGNORE
-from flix_lightning.tracking.norms import axis_rows
 from flix_lightning.working_set import WorkingSet
 
 
@@ -90,7 +89,7 @@ class FlixModule(LightningModule):
 
     def factor_rows(self) -> dict[str, slice]:
         """Axis -> its rows of `factors`."""
-        return axis_rows(self.composer)
+        return self.composer.rows_by_axis()
 
     def hold(self, features: Iterable[Feature]) -> None:
         """Keep the factors of `features` as they are, bit for bit, from now on."""

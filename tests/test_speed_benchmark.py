@@ -11,7 +11,7 @@ import pytest
 from benchmarks.__main__ import parser
 from benchmarks.parts import PARTS
 from benchmarks.shapes import SHAPES
-from benchmarks.table import page
+from benchmarks.table import page, read
 from benchmarks.timing import interleaved, peak_mib, ratios
 from tests.configs import ROOT
 
@@ -46,6 +46,11 @@ def test_the_page_says_only_what_was_measured():
     assert "Generation" not in told
 
 
+def test_the_committed_page_is_made_from_the_committed_records():
+    told = (ROOT / "benchmarks/speed.md").read_text(encoding="utf8")
+    assert told == page(read(ROOT / "benchmarks/records"))
+
+
 def test_the_page_of_the_benchmark_names_the_parts_and_shapes_there_are():
     page = (ROOT / "benchmarks/README.md").read_text(encoding="utf8")
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(PARTS)
@@ -58,11 +63,11 @@ def test_the_page_of_the_benchmark_names_the_parts_and_shapes_there_are():
 @pytest.mark.slow
 def test_the_command_measures_once_and_writes_table_and_plot(tmp_path):
     command = [sys.executable, "-m", "benchmarks", "--quick", "--rounds", "1", "--shapes", "tiny"]
-    command += ["--parts", "training", "features", "generation", "loading", "--results", str(tmp_path)]
+    command += ["--parts", "training", "features", "generation", "paths", "loading", "--results", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     records = sorted((tmp_path / "records").glob("*.json"))
     assert [path.stem for path in records] == [
-        "tiny-features", "tiny-generation", "tiny-loading", "tiny-training"]  # fmt: skip
+        "tiny-features", "tiny-generation", "tiny-loading", "tiny-paths", "tiny-training"]  # fmt: skip
     before = [path.stat().st_mtime_ns for path in records]
     assert all(json.loads(path.read_text())["seconds"] for path in records)
     assert "Training step" in (tmp_path / "speed.md").read_text() and (tmp_path / "speed.png").stat().st_size > 1000

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from flix_lightning.calibration import CALIBRATION
 from flix_lightning.composition import Composer
-from flix_lightning.compositional.calibration import CALIBRATION
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.injection import banks_of, merge

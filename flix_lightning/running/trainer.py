@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from flix_lightning.errors import FlixError
 from flix_lightning.running.checkpoints import WholeFiles
 from flix_lightning.running.progress import progress
-from flix_lightning.running.sharding import MeanGradients, ShardedBackbone
+from flix_lightning.sharding import MeanGradients, ShardedBackbone
 
 
 @dataclass(frozen=True)

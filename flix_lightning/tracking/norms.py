@@ -11,12 +11,6 @@ from torch import Tensor
 from flix_lightning.composition import Composer
 
 
-def axis_rows(composer: Composer) -> dict[str, slice]:
-    """Axis -> the rows of its features in every factor; they stand side by side."""
-    ranks = {axis: [composer.ranks_of(f) for f in composer.space if f.axis == axis] for axis in composer.space.axes()}
-    return {axis: slice(found[0].start, found[-1].stop) for axis, found in ranks.items()}
-
-
 def axis_norms(tensors: list[Tensor], axes: Mapping[str, slice]) -> dict[str, Tensor]:
     """Axis -> the Euclidean norm of its rows in all of `tensors`, (rows, width) each; nothing leaves the device."""
     return {

@@ -2,8 +2,8 @@
 
 import torch
 
+from flix_lightning.calibration import calibrate, calibrated_composer
 from flix_lightning.composition import ActiveComposition
-from flix_lightning.compositional.calibration import calibrate, calibrated_composer
 from flix_lightning.features import Cell
 from flix_lightning.injection import inject
 from tests.toy import TOYS, fill, toy_composer

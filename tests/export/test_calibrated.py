@@ -5,8 +5,8 @@ import torch
 from peft import PeftModel
 from transformers import LlamaForCausalLM
 
+from flix_lightning.calibration import calibrate, calibrated_composer
 from flix_lightning.composition import ActiveComposition
-from flix_lightning.compositional.calibration import calibrate, calibrated_composer
 from flix_lightning.errors import FlixError
 from flix_lightning.export.composed import merged_model, one_composition, write_lora
 from flix_lightning.features import Cell

@@ -7,30 +7,21 @@ import os
 import warnings
 from collections import Counter
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 
 import pytest
-from datasets import Dataset, DatasetDict
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from flix_lightning.benchmarks.benchmark import Example
-from flix_lightning.benchmarks.cldr.benchmark import Cldr
-from flix_lightning.benchmarks.cldr_compositional.benchmark import CldrCompositional
-from flix_lightning.benchmarks.declared import DeclaredBenchmark
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.tasks import Task
-from flix_lightning.tokens.encoding import Encoded, encode
-from flix_lightning.tokens.file import DamagedFile, TokenFile, write_token_file
+from flix_lightning.tokens.encoding import encode
+from flix_lightning.tokens.file import TokenFile
 from flix_lightning.tokens.store import Caching
 from flix_lightning.tokens.tokenised import ChunkReader, TokenisedCells
 from tests.families import tiny_pretrained_tokenizer
 
 SW, YO = Cell("qa", "sw"), Cell("qa", "yo")
-IDS = st.lists(st.integers(0, 300_000), max_size=5)
-ROWS = [(Encoded([1, 2, 3], [4]), False), (Encoded([5], []), True), (Encoded([], [6, 7]), False)]
 
 
 class Lines:
@@ -74,66 +65,6 @@ def wanted(benchmark: Lines, cell: Cell, longest: int = 12) -> list[tuple[list[i
         tuple(ids if len(ids) <= most else ids[: most - 1] + ids[-1:] for ids, most in zip(row, limits))
         for row in whole
     ]
-
-
-# --- the file ---
-
-
-@settings(max_examples=30)
-@given(st.lists(st.tuples(IDS, IDS, st.booleans()), max_size=6))
-def test_a_file_gives_back_the_rows_written(rows):
-    path = Path(f"rows-{os.getpid()}")
-    write_token_file(path, [(Encoded(p, t), cut) for p, t, cut in rows], 300_000)
-    file = TokenFile(path)
-    assert list(file) == [(p, t) for p, t, _ in rows]
-    assert [file.length(i) for i in range(len(rows))] == [len(p) + len(t) for p, t, _ in rows]
-    assert file.truncated == sum(cut for *_, cut in rows)
-    assert file[1:] == list(file)[1:]
-    with pytest.raises(IndexError):
-        file[len(rows)]
-
-
-def test_small_vocabularies_take_two_bytes_a_token():
-    sizes = {}
-    for largest in (0xFFFF, 0x10000):
-        write_token_file(Path("rows"), [(Encoded([largest] * 1000, [0]), False)], largest)
-        assert TokenFile(Path("rows"))[0].prompt == [largest] * 1000
-        sizes[largest] = Path("rows").stat().st_size
-    assert 1990 < sizes[0x10000] - sizes[0xFFFF] < 2010
-
-
-def test_more_rows_than_are_held_at_once(monkeypatch):
-    monkeypatch.setattr("flix_lightning.tokens.file.FLUSH", 2)
-    write_token_file(Path("rows"), iter(ROWS), 10)
-    assert list(TokenFile(Path("rows"))) == [row for row, _ in ROWS]
-
-
-@pytest.mark.parametrize("lost", [1, 8, 20, 60, "all"])
-def test_a_file_that_is_cut_short_is_damaged(lost):
-    write_token_file(Path("rows"), ROWS, 10)
-    whole = Path("rows").read_bytes()
-    Path("rows").write_bytes(b"" if lost == "all" else whole[:-lost])
-    with pytest.raises(DamagedFile):
-        TokenFile(Path("rows"))
-
-
-def test_a_file_that_lost_its_middle_is_damaged():
-    write_token_file(Path("rows"), ROWS, 10)
-    Path("rows").write_bytes(Path("rows").read_bytes()[16:])
-    with pytest.raises(DamagedFile):
-        TokenFile(Path("rows"))
-
-
-def test_writing_that_fails_leaves_the_old_file_and_nothing_else():
-    write_token_file(Path("rows"), ROWS, 10)
-
-    def failing():
-        yield ROWS[0]
-        raise RuntimeError("power cut")
-
-    with pytest.raises(RuntimeError):
-        write_token_file(Path("rows"), failing(), 10)
-    assert os.listdir() == ["rows"] and len(TokenFile(Path("rows"))) == 3
 
 
 # --- what is kept ---
@@ -308,61 +239,3 @@ def test_chunks_in_any_order():
     read = ChunkReader(source, 4)
     assert [list(read(number)) for number in (1, 2, 0, 1)] == [[4, 5, 6, 7], [8, 9], [0, 1, 2, 3], [4, 5, 6, 7]]
     assert len(opened) == 2
-
-
-# --- what data is ---
-
-
-def test_a_file_that_changes_is_another_one_and_a_tolerance_is_not_kept(tmp_path):
-    path = tmp_path / "qa/train/sw.jsonl"
-    path.parent.mkdir(parents=True)
-    tasks = {"qa": {"prompt": "{input}", "metric": "f1", "max_target_tokens": 8}}
-
-    def told(rows: str) -> str | None:
-        path.write_text(rows)
-        return DeclaredBenchmark(str(tmp_path), tasks).fingerprint(SW, "train")
-
-    rows = '{"input": "a", "target": "b"}\n'
-    first = told(rows)
-    os.utime(path, ns=(1, 1))
-    assert DeclaredBenchmark(str(tmp_path), tasks).fingerprint(SW, "train") != first
-    base = DeclaredBenchmark(str(tmp_path), tasks).fingerprint(SW, "train")
-    assert base == DeclaredBenchmark(str(tmp_path), tasks).fingerprint(SW, "train")
-    assert told(rows + rows) != base
-    path.write_text(rows)
-    os.utime(path, ns=(1, 1))
-    longer = {"qa": tasks["qa"] | {"prompt": "Say: {input}"}}
-    for changes in ({"rows": {"train": 1}}, {"names": {"sw": "Kiswahili"}}, {"tasks": longer}):
-        benchmark = DeclaredBenchmark(str(tmp_path), changes.pop("tasks", tasks), **changes)
-        assert benchmark.fingerprint(SW, "train") != base
-    assert DeclaredBenchmark(str(tmp_path), tasks, tolerance=1).fingerprint(SW, "train") is None
-
-
-def test_a_saved_dataset_has_the_same_fingerprint_each_time(tmp_path):
-    rows = {"input": ["a", "b", "c"], "target": ["x", "y", "z"], "code": ["sw", "yo", "sw"]}
-    seen = []
-    for version, answer in enumerate(("z", "z", "w")):
-        rows["target"][2] = answer
-        if version != 1:  # the second time the same files are read again
-            folder = str(tmp_path / str(version))
-            DatasetDict(train=Dataset.from_dict(rows)).save_to_disk(folder)
-        task = {"prompt": "{input}", "metric": "f1", "max_target_tokens": 8, "dataset": folder}
-        benchmark = DeclaredBenchmark(None, {"qa": {**task, "language_column": "code"}})
-        seen.append([part.source("train").fingerprint() for parts in benchmark._parts.values() for part, _ in parts])
-    assert seen[0] == seen[1] and not set(seen[0]) & set(seen[2]) and len(set(seen[0])) == 2
-
-
-@pytest.mark.parametrize("made", [Cldr, partial(CldrCompositional, composite_train_rows=4)])
-def test_embedded_benchmarks_tell_their_rows_by_settings_and_code(made, monkeypatch):
-    few = {"train": 3, "validation": 2, "test": 2}
-    cell = made(few).cells[0]
-    assert made(few).fingerprint(cell, "train") == made(few).fingerprint(cell, "train")
-    told = {
-        made(few).fingerprint(cell, "train"),
-        made(few).fingerprint(cell, "test"),
-        made(few).fingerprint(made(few).cells[1], "train"),
-        made(few, seed=1).fingerprint(cell, "train"),
-        made(few | {"train": 4}).fingerprint(cell, "train"),
-    }
-    assert len(told) == 5
-    assert tuple(made(few).stream(cell, "train")) == made(few).examples(cell, "train")

@@ -11,7 +11,7 @@ import torch
 from flix_lightning.assembly import build_experiment
 from flix_lightning.running.training import train
 from flix_lightning.tracking.metrics_file import MetricsFile
-from flix_lightning.tracking.norms import FeatureUse, axis_norms, axis_rows
+from flix_lightning.tracking.norms import FeatureUse, axis_norms
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
 from tests.toy import CELLS, RANKS, toy_composer
 
@@ -31,7 +31,7 @@ def test_norms_of_an_axis_by_hand():
             for _ in range(rank):
                 squares[feature.partition("=")[0]] += sum(value**2 for value in tensor[row].tolist())
                 row += 1
-    found = axis_norms(tensors, axis_rows(composer))
+    found = axis_norms(tensors, composer.rows_by_axis())
     assert {axis: norm.item() for axis, norm in found.items()} == pytest.approx(
         {axis: math.sqrt(square) for axis, square in squares.items()}, rel=1e-5
     )
@@ -58,7 +58,7 @@ def test_logged_norms_against_two_checkpoints(micro):
         active.append(moved.mean().item())
     assert 0 < active[0] < 1, "some features rest in this step"
     for name, tensors in {"update_norm": updates, "gradient_norm": gradients}.items():
-        for axis, norm in axis_norms(tensors, axis_rows(composer)).items():
+        for axis, norm in axis_norms(tensors, composer.rows_by_axis()).items():
             assert float(row[f"{name}/{axis}"]) == pytest.approx(norm.item(), rel=1e-3)
     assert float(row["train/lr"]) >= 0
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from flix_lightning.assembly import build_experiment
 from flix_lightning.benchmarks.cldr_compositional.benchmark import CldrCompositional
-from flix_lightning.compositional.calibrated import CORRECTIONS
+from flix_lightning.calibrated import CORRECTIONS
 from flix_lightning.errors import FlixError
 from flix_lightning.evaluation import evaluate
 from flix_lightning.injection import adapter_state
@@ -124,7 +124,7 @@ def test_a_run_cut_off_and_continued_equals_one_that_was_not(experts, monkeypatc
     overrides = calibration(experts, "adapter=calibration_pp")
     whole = run("whole", *overrides)
     steps = {"left": 3}
-    from flix_lightning.compositional.calibrated import CalibratedModule
+    from flix_lightning.calibrated import CalibratedModule
 
     step = CalibratedModule.training_step
 

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from flix_lightning.bank import Bank
+from flix_lightning.calibration import Correction, calibrate, calibrated_composer, size
 from flix_lightning.composition import Composer
-from flix_lightning.compositional.calibration import Correction, calibrate, calibrated_composer, size
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 from flix_lightning.injection import banks_of

@@ -4,8 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, StableLmConfig
 
-from flix_lightning.composition import ActiveComposition, Composer, Composition
-from flix_lightning.compositional.calibration import (
+from flix_lightning.calibration import (
     CALIBRATION,
     CalibratedBank,
     calibrate,
@@ -14,6 +13,7 @@ from flix_lightning.compositional.calibration import (
     size,
     split,
 )
+from flix_lightning.composition import ActiveComposition, Composer, Composition
 from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell, FeatureSpace, Featurizer
 from flix_lightning.injection import banks_of, inject, merge

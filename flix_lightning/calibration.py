@@ -106,9 +106,9 @@ class CalibratedBank(AdapterBank):
     def _hidden(self, x: Tensor, a: Tensor) -> Tensor:
         if self._constant is None:
             return super()._hidden(x, a)
-        if x.shape[1] == 1:
-            return torch.baddbmm(self._constant.mT, x, a.mT)
-        return torch.baddbmm(self._constant, a, x.mT).mT
+        if self._swaps(x):
+            return torch.baddbmm(self._constant, a, x.mT).mT
+        return torch.baddbmm(self._constant.mT, x, a.mT)
 
     def _compose(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         a, b, constant = self.composed(self.active.own, self.active.beyond)
