@@ -100,13 +100,16 @@ def build_mixture(config: Mapping[str, Any], benchmark: Benchmark) -> Mixture:
     return fill("mixture", Mixture.select, section, cells=benchmark.cells, trainable=trainable)
 
 
+def build_method(config: Mapping[str, Any]) -> Method:
+    return fill("adapter", Method, without(config["adapter"], "name"))
+
+
 def build_composer(config: Mapping[str, Any], mixture: Mixture) -> Composer:
-    method = fill("adapter", Method, without(config["adapter"], "name", "target_modules", "scaling"))
     rank, single = without(config["rank"], "overrides"), config["rank"].get("overrides") or {}
     if not fits(single, dict[str, dict]):
         raise FlixError(f"rank.overrides: axis -> value -> rank, as in {{language: {{sw: 4}}}}; got {single!r}.")
     overrides = {f"{axis}={value}": rank for axis, values in single.items() for value, rank in values.items()}
-    return method.composer(mixture.train, RankAllocation(rank, overrides))
+    return build_method(config).composer(mixture.train, RankAllocation(rank, overrides))
 
 
 def build_experiment(
@@ -148,9 +151,9 @@ def _adapted(
     config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone, mixture: Mixture, trained: Bank | None
 ) -> tuple[FlixModule, tuple[Cell, ...]]:
     """The module that trains adapters, and the cells that these were trained on earlier."""
-    adapter = config["adapter"]
+    method = build_method(config)
     start = Finished(trained) if trained else fill("warm_start", WarmStart, config.get("warm_start") or {}).read()
-    dropout = fill("feature_dropout", FeatureDropout, config["feature_dropout"], axes=tuple(adapter["dropout_axes"]))
+    dropout = fill("feature_dropout", FeatureDropout, config["feature_dropout"], axes=method.dropout_axes)
     composer = start.composer(build_composer(config, mixture))
     module = FlixModule(
         *backbone,
@@ -160,8 +163,8 @@ def _adapted(
         optimization=fill("optimizer", Optimization, config["optimizer"]),
         max_steps=config["trainer"]["max_steps"],
         seed=config["seed"],
-        target_modules=adapter["target_modules"],
-        scaling=adapter["scaling"],
+        target_modules=method.target_modules,
+        scaling=method.scaling,
     )
     module.hold(start.apply(module.backbone, composer))
     return module, start.earlier(composer)

@@ -15,6 +15,7 @@ from flix_lightning.errors import FlixError
 
 TRACEBACK = "FLIX_TRACEBACK"  # environment variable: 1 shows where an error was raised
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # what torch says, as a RuntimeError, where a CPU has no more
 
 
 def command(function: Callable) -> Callable:
@@ -57,9 +58,10 @@ def message(error: BaseException) -> str | None:
         if type(cause).__module__.startswith("wandb.errors"):
             told = " ".join(str(cause).split())
             return f"logger: W&B says: {told} `wandb login`, WANDB_API_KEY or logger.offline=true may help."
-        if type(cause).__name__ == "OutOfMemoryError":
+        if type(cause).__name__ in ("MemoryError", "OutOfMemoryError") or NO_MEMORY in str(cause):
+            told = str(cause).splitlines() or ["out of memory."]
             return (
-                f"{str(cause).splitlines()[0]} A smaller data.micro_batch_size or data.eval_batch_size, or "
+                f"{told[0]} A smaller data.micro_batch_size, data.eval_batch_size or rank, or "
                 "trainer.gradient_checkpointing=true needs less."
             )
     return None

@@ -1,11 +1,13 @@
 """What tells the methods apart: their feature axes and where their ranks come from. All else is shared."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flix_lightning.composition import Composer
-from flix_lightning.errors import unknown
+from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell, FeatureSpace, Featurizer
+from flix_lightning.injection import ALL_LINEAR
 from flix_lightning.ranks import RankAllocation, compute_matched_rank, param_matched_rank
 
 MATCHED_RANKS = {"compute": compute_matched_rank, "param": param_matched_rank}
@@ -22,12 +24,18 @@ class Method:
             LoRA matched to what FLix over `matched_axes` has by that allocation.
         matched_axes: FLix's axes, for the matched budgets.
         dropout_axes: the axes that feature dropout may switch off.
+        target_modules, scaling: see `inject`.
+
+    Raises:
+        FlixError: a setting that is not one of those, or a scaling that is not finite.
     """
 
     axes: tuple[str, ...]
     budget: str = "allocation"
     matched_axes: tuple[str, ...] = ("task", "language")
     dropout_axes: tuple[str, ...] = ()
+    target_modules: str | tuple[str, ...] = ALL_LINEAR
+    scaling: float = 1.0
 
     def __post_init__(self) -> None:
         if self.budget not in BUDGETS:
@@ -35,6 +43,8 @@ class Method:
         for axis in self.dropout_axes:
             if axis not in self.axes:
                 raise unknown("adapter.dropout_axes", axis, self.axes)
+        if not math.isfinite(self.scaling):
+            raise FlixError(f"adapter.scaling: a finite number; got {self.scaling!r}.")
 
     def composer(self, cells: Sequence[Cell], allocation: RankAllocation) -> Composer:
         """The composer for a model trained on `cells`.

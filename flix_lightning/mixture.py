@@ -150,11 +150,13 @@ def sampling_probabilities(
     uniform.
 
     Raises:
-        FlixError: temperature, cap or scale not above 0.
+        FlixError: temperature, cap or scale not above 0, or an endless scale.
     """
     for name, value in {"temperature": temperature, "cap": cap, "scale": scale}.items():
         if value is not None and not value > 0:
-            raise FlixError(f"mixture.{name}: must be above 0; got {value!r}.")
+            raise FlixError(f"mixture.mixing.{name}: must be above 0; got {value!r}.")
+    if not np.isfinite(scale):
+        raise FlixError(f"mixture.mixing.scale: must be finite; got {scale!r}.")
     if min(sizes) < 1:
         raise FlixError(f"mixture: every training cell needs at least 1 example; the smallest has {min(sizes)}.")
     rates = np.asarray(sizes, dtype=np.float64) * scale

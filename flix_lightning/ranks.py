@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell, Feature, FeatureSpace, Featurizer
 
+LARGEST = (1 << 31) - 1  # far above any layer's width, and counts of it still fit in 64 bits
+
 
 @dataclass(frozen=True)
 class RankAllocation:
@@ -16,7 +18,7 @@ class RankAllocation:
         overrides: `axis=value` -> rank.
 
     Raises:
-        FlixError: a rank that is not a whole number of at least 1.
+        FlixError: a rank that is not a whole number in [1, 2^31).
     """
 
     by_axis: Mapping[str, int]
@@ -24,8 +26,8 @@ class RankAllocation:
 
     def __post_init__(self) -> None:
         for name, rank in {**self.by_axis, **self.overrides}.items():
-            if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-                raise FlixError(f"rank.{name}: a rank is a whole number of at least 1; got {rank!r}.")
+            if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= LARGEST:
+                raise FlixError(f"rank.{name}: a whole number of at least 1 and at most {LARGEST}; got {rank!r}.")
         for name in self.overrides:
             Feature.parse(name)
 

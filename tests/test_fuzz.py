@@ -43,6 +43,10 @@ overrides = st.one_of(
 )
 
 
+NO_VALUES = ["0", "-1", "1.5", "nan", "inf", "1" + 20 * "0", "x", "''", "true", "null", "[]", "[0]", "[x]", "{}"]
+NO_VALUES += ["{task: 0}", "{x: []}", "{x: {y: x}}"]
+
+
 def build(chosen: list[str]) -> None:
     """What train.py does before it trains, on a toy model."""
     GlobalHydra.instance().clear()
@@ -63,10 +67,8 @@ def build(chosen: list[str]) -> None:
     experiment.datamodule.mixing.probabilities([20, 10])
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@example(["data=0"])
-@given(st.lists(overrides, min_size=1, max_size=3))
-def test_no_overrides_end_in_a_traceback(chosen):
+def check(chosen: list[str]) -> None:
+    """`chosen` either builds or is told in one line."""
     try:
         build(chosen)
     except Exception as error:
@@ -76,8 +78,22 @@ def test_no_overrides_end_in_a_traceback(chosen):
         assert told and "\n" not in told.strip(), told
 
 
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@example(["data=0"])
+@given(st.lists(overrides, min_size=1, max_size=3))
+def test_no_overrides_end_in_a_traceback(chosen):
+    check(chosen)
+
+
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(overrides, min_size=1, max_size=3))
 def test_no_overrides_end_in_a_traceback_searched_longer(chosen):
-    test_no_overrides_end_in_a_traceback.hypothesis.inner_test(chosen)
+    check(chosen)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", KEYS)
+def test_no_value_of_any_key_ends_in_a_traceback(key):
+    for value in NO_VALUES:
+        check([f"{key}={value}"])

@@ -48,7 +48,7 @@ def test_the_largest_share_falls_as_the_temperature_rises():
 @pytest.mark.parametrize("name", ["temperature", "cap", "scale"])
 @pytest.mark.parametrize("value", [0, -1, math.nan])
 def test_impossible_settings_are_refused_and_named(name, value):
-    with pytest.raises(FlixError, match=f"mixture.{name}.*above 0") as caught:
+    with pytest.raises(FlixError, match=f"mixture.mixing.{name}.*above 0") as caught:
         sampling_probabilities(SIZES, **{name: value})
     assert repr(value) in str(caught.value)
 

@@ -86,5 +86,5 @@ class TrainerSettings:
                 plugins=[WholeFiles(), *slurm],
                 callbacks=[*sharing, *callbacks, *shown],
             )
-        except (ValueError, TypeError, LookupError, RuntimeError, MisconfigurationException) as error:
+        except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MisconfigurationException) as error:
             raise FlixError(f"trainer: {' '.join(str(error).split())}") from error
