@@ -65,7 +65,7 @@ BAD = {
     "rank.task=0": ["rank.task", "0", "at least 1"],
     "+rank.overrides.language.xx=3": ["'language=xx'", "language=sw"],
     "mixture.mixing.temperature=0": ["temperature", "above 0"],
-    "mixture.mixing.scale=.inf": ["mixture.mixing.scale", "finite"],
+    "mixture.mixing.scale=inf": ["mixture.mixing.scale", "finite"],
     "mixture.mixing.temperature=-1": ["temperature", "above 0"],
     "feature_dropout.p=1.5": ["feature_dropout.p", "[0, 1]", "1.5"],
     "feature_dropout.p=-0.1": ["feature_dropout.p", "[0, 1]"],

@@ -6,8 +6,8 @@ import shlex
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from flix_lightning.assembly import build_composer, build_mixture, construct
-from tests.configs import ROOT, composed
+from flix_lightning.assembly import build_experiment, construct
+from tests.configs import ROOT, composed, untrained_backbone
 
 BANK = "compositional_calibration"  # needs a trained bank: test_calibrated.py
 EXPERIMENTS = sorted(
@@ -34,4 +34,4 @@ def test_an_experiment_composes_by_the_command_it_opens_with(path):
     for overrides in first_and_last(command):
         config = composed(*overrides)
         benchmark = construct("benchmark", config["benchmark"])
-        assert build_composer(config, build_mixture(config, benchmark)).total_rank > 0
+        assert build_experiment(config, benchmark, untrained_backbone()).module.composer.total_rank > 0
