@@ -6,6 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from flix_lightning.command import resolved
+from flix_lightning.errors import FlixError
 from flix_lightning.run_directory import read_config
 from hydra_shell import start
 
@@ -13,34 +14,36 @@ from hydra_shell import start
 @hydra.main(config_path="conf", config_name="evaluate", version_base="1.3")
 def main(config: DictConfig) -> None:
     plain = resolved(config)
+    if not isinstance(plain["run"], str):
+        raise FlixError(f"run: the directory of a finished run; got {plain['run']!r}.")
     run = Path(plain["run"])
     trained = read_config(run)
-
-    from lightning import Trainer
 
     from flix_lightning.assembly import construct, stored_model
     from flix_lightning.evaluation import evaluate
     from flix_lightning.filling import fill
     from flix_lightning.quiet import quieten
     from flix_lightning.report.screen import print_report
+    from flix_lightning.running.trainer import lightning_trainer
     from flix_lightning.unseen.policy import UnseenLanguage
 
     quieten()
     policy = fill("unseen_language", UnseenLanguage, plain["unseen_language"])
     trained_on = construct("benchmark", trained["benchmark"])
     scored_on = construct("benchmark", plain.get("benchmark")) or trained_on
-    backbone = stored_model(trained["model"], plain["trust_remote_code"])
-    trainer = Trainer(
+    trust = {"trust_remote_code": plain["trust_remote_code"]}
+    backbone = fill("", stored_model, trust, section=trained["model"])
+    trainer = lightning_trainer(
         accelerator=plain["accelerator"],
         devices=1,
         precision=plain["precision"] or trained["trainer"]["precision"],
         logger=False,
         enable_checkpointing=False,
-        enable_model_summary=False,
         default_root_dir=run,
     )
     chosen = {key: plain[key] for key in ("split", "tasks", "languages", "where", "eval_batch_size")}
-    print_report(evaluate(run, trained_on, scored_on, backbone, trainer, **chosen, unseen_language=policy), run)
+    known = {"run": run, "trained_on": trained_on, "scored_on": scored_on, "backbone": backbone, "trainer": trainer}
+    print_report(fill("", evaluate, chosen, **known, unseen_language=policy), run)
 
 
 if __name__ == "__main__":

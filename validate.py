@@ -8,6 +8,7 @@ import hydra
 from omegaconf import DictConfig
 
 from flix_lightning.command import resolved
+from flix_lightning.errors import FlixError
 from hydra_shell import start
 
 EVERY = 1 << 60  # malformed rows are all collected here, not refused one by one
@@ -16,9 +17,12 @@ EVERY = 1 << 60  # malformed rows are all collected here, not refused one by one
 @hydra.main(config_path="conf", config_name="validate", version_base="1.3")
 def main(config: DictConfig) -> None:
     plain = resolved(config)
+    if not isinstance(plain["json"], str | None):
+        raise FlixError(f"json: a file for the findings, or null; got {plain['json']!r}.")
 
     from flix_lightning.assembly import construct
     from flix_lightning.benchmarks.rows import LeftOut
+    from flix_lightning.filling import fill
     from flix_lightning.inspection import Inspector
     from flix_lightning.mixture import Mixture
     from flix_lightning.quiet import quieten
@@ -31,8 +35,10 @@ def main(config: DictConfig) -> None:
     LeftOut(tolerance)  # refuses impossible settings
     benchmark = construct("benchmark", section | ({"tolerance": EVERY} if "tolerance" in section else {}))
     model, tokenizer = construct("model", plain["model"])
-    cells = Mixture.select(benchmark.cells, plain["tasks"], plain["languages"], where=plain["where"]).cells
-    inspector = Inspector(benchmark, tokenizer, model.config.is_encoder_decoder, plain["data"]["max_prompt_tokens"])
+    chosen = {key: plain[key] for key in ("tasks", "languages", "where")}
+    cells = fill("", Mixture.select, chosen, cells=benchmark.cells).cells
+    reads = {"tokenizer": tokenizer, "is_encoder_decoder": model.config.is_encoder_decoder}
+    inspector = fill("data", Inspector, plain["data"], benchmark=benchmark, **reads)
     findings = list(inspector.inspect(cells))
     reasons = benchmark.left_out.reasons if "tolerance" in section else {}
     malformed = [f"{path}, {reason}" for path, rows in reasons.items() for reason in rows]

@@ -8,11 +8,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from flix_lightning.errors import FlixError, unknown
 
 
-def fill(place: str, target: Callable, section: Mapping[str, Any], **known: Any):
+def fill(place: str, target: Callable, section: Mapping[str, Any], /, **known: Any):
     """`target(**section, **known)`.
 
     Args:
-        place: of the section in the config, for messages.
+        place: of the section in the config, for messages; empty at the top.
         target: a class or function whose annotations say what its arguments may be.
         section: from the config; lists are passed as tuples.
         known: arguments that do not come from the config.
@@ -22,18 +22,19 @@ def fill(place: str, target: Callable, section: Mapping[str, Any], **known: Any)
     """
     if not isinstance(section, Mapping):
         raise FlixError(f"{place}: a mapping of keys to values; got {section!r}.")
+    before = f"{place}." if place else ""
     parameters = {name: p for name, p in signature(target).parameters.items() if name not in known}
     takes_more = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())  # as Lightning's loggers do
     parameters = {name: p for name, p in parameters.items() if p.kind is not Parameter.VAR_KEYWORD}
     hints = _hints(target)
     for key, value in section.items():
         if key not in parameters and not takes_more:
-            raise unknown("config key", f"{place}.{key}", [f"{place}.{name}" for name in parameters])
+            raise unknown("config key", f"{before}{key}", [f"{before}{name}" for name in parameters])
         if not fits(value, hints.get(key, Any)):
-            raise FlixError(f"{place}.{key}: got {value!r}, which is no {describe(hints[key])}.")
+            raise FlixError(f"{before}{key}: got {value!r}, which is no {describe(hints[key])}.")
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in section:
-            raise FlixError(f"config key {place}.{name} is missing.")
+            raise FlixError(f"config key {before}{name} is missing.")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
     return target(**values, **known)
 

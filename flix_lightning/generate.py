@@ -78,7 +78,7 @@ def answer(
 
 @command
 def main() -> None:
-    fill("generate", answer, key_values(sys.argv[1:], __doc__, positional="requests"))
+    fill("", answer, key_values(sys.argv[1:], __doc__, positional="requests"))
 
 
 if __name__ == "__main__":

@@ -86,12 +86,19 @@ class Inspector:
         tokenizer: of the model that is to be trained.
         is_encoder_decoder: its kind.
         max_prompt_tokens: the limit of prompts; that of targets is their task's.
+
+    Raises:
+        FlixError: a limit below 1.
     """
 
     benchmark: Benchmark
     tokenizer: PreTrainedTokenizerBase
     is_encoder_decoder: bool
     max_prompt_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.max_prompt_tokens < 1:
+            raise FlixError(f"data.max_prompt_tokens: at least 1; got {self.max_prompt_tokens!r}.")
 
     def inspect(self, cells: Iterable[Cell]) -> Iterator[Findings]:
         """The findings of every split that a cell has, training first."""

@@ -1,4 +1,4 @@
-"""No command line ends in a raw traceback: random overrides are composed and built, never trained."""
+"""No command line ends in a raw traceback: overrides of a training are composed and built, other commands are run."""
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -14,9 +14,11 @@ from flix_lightning.quiet import quieten
 from flix_lightning.run_directory import run_directory
 from flix_lightning.running.trainer import TrainerSettings
 from hydra_shell import default_config, dotted, explained, module_of
-from tests.configs import ROOT, small_benchmark, untrained_backbone
+from tests.configs import ROOT, SMALL, small_benchmark, untrained_backbone
+from tests.test_commands import run_command
 
 KEYS = [key for key in dotted(default_config("train")) if not key.startswith(("model", "benchmark._target_"))]
+OTHERS = [(name, key) for name in ("evaluate", "validate") for key in dotted(default_config(name))]
 GROUPS = sorted(
     path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name not in ("model", "hydra")
 )
@@ -41,8 +43,6 @@ overrides = st.one_of(
     st.builds("{}={}".format, st.sampled_from(GROUPS), st.sampled_from([*WORDS, "none", "csv", "joint", "constant"])),
     st.text("abc=+~[]{}$.,:\\'\" ", max_size=8),
 )
-
-
 NO_VALUES = ["0", "-1", "1.5", "nan", "inf", "1" + 20 * "0", "x", "''", "true", "null", "[]", "[0]", "[x]", "{}"]
 NO_VALUES += ["{task: 0}", "{x: []}", "{x: {y: x}}"]
 
@@ -97,3 +97,30 @@ def test_no_overrides_end_in_a_traceback_searched_longer(chosen):
 def test_no_value_of_any_key_ends_in_a_traceback(key):
     for value in NO_VALUES:
         check([f"{key}={value}"])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The directory of a small finished run."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run_command("train", *SMALL, monkeypatch=patch) == 0
+    (record,) = folder.glob("runs/*/*/record.json")
+    return record.parent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command, key", OTHERS)
+def test_no_value_of_any_key_of_a_finished_run_s_commands_ends_in_a_traceback(
+    command, key, finished, monkeypatch, capfd
+):
+    base = {"evaluate": [f"run={finished}"], "validate": ["benchmark.rows={train: 20, validation: 2, test: 3}"]}[
+        command
+    ]
+    base = [override for override in [*base, "languages=[sw]"] if override.partition("=")[0] != key]
+    for value in NO_VALUES:
+        code = run_command(command, *base, f"{key}={value}", monkeypatch=monkeypatch)
+        told = capfd.readouterr().err
+        assert code in (0, 1) and "Traceback" not in told, value
+        assert code == 0 or "error: " in told, value

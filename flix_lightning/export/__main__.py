@@ -24,7 +24,7 @@ def main() -> None:
     from flix_lightning.quiet import quieten
 
     quieten()
-    for folder in fill("export", export, given):
+    for folder in fill("", export, given):
         print(folder)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar
@@ -57,7 +58,7 @@ class TrainerSettings:
         """The trainer of one run; how it splits a step into micro-batches is set once its processes are known.
 
         Raises:
-            FlixError: what Lightning refuses: devices that are not there, an unknown strategy or precision.
+            FlixError: see `lightning_trainer`.
         """
         shown = progress(self.progress)
         own = {"ddp": partial(DDPStrategy, forward_sync_buffers=False), "fsdp2": ShardedBackbone}
@@ -65,26 +66,34 @@ class TrainerSettings:
         sharing = [MeanGradients()] if self.strategy == "fsdp2" else []
         # Lightning's own requeueing saves elsewhere and outside of the schedule; see preemption.py
         slurm = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
-        try:
-            return Trainer(
-                accelerator=self.accelerator,
-                devices=self.devices,
-                num_nodes=self.num_nodes,
-                strategy=strategy,
-                precision=self.precision,
-                max_steps=self.max_steps,
-                max_epochs=1,
-                gradient_clip_val=self.gradient_clip,
-                check_val_every_n_epoch=None,
-                num_sanity_val_steps=0,
-                log_every_n_steps=10,
-                use_distributed_sampler=False,
-                enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in shown),
-                enable_model_summary=False,
-                default_root_dir=run,
-                logger=logger or False,
-                plugins=[WholeFiles(), *slurm],
-                callbacks=[*sharing, *callbacks, *shown],
-            )
-        except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MisconfigurationException) as error:
-            raise FlixError(f"trainer: {' '.join(str(error).split())}") from error
+        return lightning_trainer(
+            accelerator=self.accelerator,
+            devices=self.devices,
+            num_nodes=self.num_nodes,
+            strategy=strategy,
+            precision=self.precision,
+            max_steps=self.max_steps,
+            max_epochs=1,
+            gradient_clip_val=self.gradient_clip,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10,
+            use_distributed_sampler=False,
+            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in shown),
+            default_root_dir=run,
+            logger=logger or False,
+            plugins=[WholeFiles(), *slurm],
+            callbacks=[*sharing, *callbacks, *shown],
+        )
+
+
+def lightning_trainer(**settings: Any) -> Trainer:
+    """Lightning's trainer, without its table of the model.
+
+    Raises:
+        FlixError: what Lightning refuses: devices that are not there, an unknown strategy or precision.
+    """
+    try:
+        return Trainer(**settings, enable_model_summary=False)
+    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MisconfigurationException) as error:
+        raise FlixError(f"trainer: {' '.join(str(error).split())}") from error

@@ -132,9 +132,9 @@ BAD = {
     "cells=[semantic_parsing/../up]": ["task/language"],
     "cells=[semantc_parsing/sw]": ["did you mean 'semantic_parsing'"],
     "rank=5": ["6 ranks are active; 5"],
-    "rank=many": ["export.rank", "'many'"],
+    "rank=many": ["rank: got", "'many'"],
     "run=nowhere": ["nowhere"],
-    "celss=all": ["did you mean 'export.cells'"],
+    "celss=all": ["did you mean 'cells'"],
     "peft": ["key=value"],
     "cells=[": ["cells=["],
 }

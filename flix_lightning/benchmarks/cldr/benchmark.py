@@ -5,11 +5,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from flix_lightning.benchmarks.benchmark import code_of
-from flix_lightning.benchmarks.cldr.drawn import Drawn
+from flix_lightning.benchmarks.cldr.drawn import Drawn, check_count
 from flix_lightning.benchmarks.cldr.languages import CELLS
 from flix_lightning.benchmarks.cldr.rows import Row, draw_rows
 from flix_lightning.benchmarks.cldr.tasks import TASKS
-from flix_lightning.errors import FlixError, unknown
+from flix_lightning.errors import unknown
 from flix_lightning.features import Cell
 
 
@@ -31,8 +31,7 @@ class Cldr(Drawn):
         for language, count in self.scarce.items():
             if language not in {cell.language for cell in self.cells}:
                 raise unknown("benchmark.scarce", language, {cell.language for cell in self.cells})
-            if not isinstance(count, int) or count < 1:
-                raise FlixError(f"benchmark.scarce.{language}: at least 1 row a cell; got {count!r}.")
+            check_count(f"benchmark.scarce.{language}", count)
 
     def count(self, cell: Cell, split: str) -> int:
         return self.scarce.get(cell.language, self.rows[split]) if split == "train" else self.rows[split]

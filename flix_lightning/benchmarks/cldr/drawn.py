@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import islice
+from typing import Any
 
 from flix_lightning.benchmarks.benchmark import SPLITS, Example
 from flix_lightning.benchmarks.cldr.languages import language_name
@@ -10,6 +11,15 @@ from flix_lightning.benchmarks.cldr.rows import Row
 from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell
 from flix_lightning.tasks import Task
+
+
+def check_count(place: str, rows: Any) -> None:
+    """
+    Raises:
+        FlixError: `rows` is no number of rows that a cell can have.
+    """
+    if not isinstance(rows, int) or not 1 <= rows < 1 << 63:
+        raise FlixError(f"{place}: at least 1 row a cell, below 2^63; got {rows!r}.")
 
 
 class Drawn:
@@ -33,8 +43,7 @@ class Drawn:
             if split not in SPLITS:
                 raise unknown("benchmark.rows", split, SPLITS)
         for split in SPLITS:
-            if not isinstance(rows.get(split), int) or rows[split] < 1:
-                raise FlixError(f"benchmark.rows.{split}: at least 1 row a cell; got {rows.get(split)!r}.")
+            check_count(f"benchmark.rows.{split}", rows.get(split))
         self.rows, self.seed = dict(rows), seed
         self.examples = cache(self._examples)
 

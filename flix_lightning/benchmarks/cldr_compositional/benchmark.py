@@ -7,11 +7,10 @@ from random import Random
 
 from flix_lightning.benchmarks import cldr
 from flix_lightning.benchmarks.benchmark import code_of
-from flix_lightning.benchmarks.cldr.drawn import Drawn
+from flix_lightning.benchmarks.cldr.drawn import Drawn, check_count
 from flix_lightning.benchmarks.cldr.rows import Row, distinct
 from flix_lightning.benchmarks.cldr_compositional.rows import draft
 from flix_lightning.benchmarks.cldr_compositional.tasks import COMPOSITE, TASKS
-from flix_lightning.errors import FlixError
 from flix_lightning.features import Cell
 
 
@@ -29,8 +28,7 @@ class CldrCompositional(Drawn):
 
     def __init__(self, rows: Mapping[str, int], composite_train_rows: int, seed: int = 0) -> None:
         super().__init__(rows, seed)
-        if composite_train_rows < 1:
-            raise FlixError(f"benchmark.composite_train_rows: at least 1; got {composite_train_rows!r}.")
+        check_count("benchmark.composite_train_rows", composite_train_rows)
         self.composite_train_rows = composite_train_rows
 
     def count(self, cell: Cell, split: str) -> int:
