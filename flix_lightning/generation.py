@@ -9,6 +9,7 @@ from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import ModelOutput
 
+from flix_lightning.autocast_weights import converted_weights
 from flix_lightning.injection import banks_of
 
 SEGMENT = 16  # tokens between two looks at which rows have ended
@@ -41,29 +42,30 @@ def greedy_tokens(
     is_encoder_decoder = backbone.config.is_encoder_decoder
     answers = inputs["input_ids"].new_full((len(inputs["input_ids"]), max_new_tokens), pad_id)
     going = torch.arange(len(answers), device=answers.device)
-    state: dict[str, Any] = dict(inputs)
-    if is_encoder_decoder:
-        state = {"encoder_outputs": backbone.get_encoder()(**inputs), "attention_mask": inputs["attention_mask"]}
-    width = 1 if is_encoder_decoder else inputs["input_ids"].shape[1]
-    for start in range(0, max_new_tokens, SEGMENT):
-        found = backbone.generate(
-            **state,
-            max_new_tokens=min(SEGMENT, max_new_tokens - start),
-            do_sample=False,
-            num_beams=1,
-            pad_token_id=pad_id,
-            eos_token_id=eos_id,
-            return_dict_in_generate=True,
-        )
-        new = found.sequences[:, width:]
-        answers[going, start : start + new.shape[1]] = new
-        left = (new != eos_id).all(dim=1).nonzero().squeeze(1)
-        if not len(left):
-            break
-        going, width = going[left], found.sequences.shape[1]
-        state = _continued(state, found, left, is_encoder_decoder)
-        if composition is not None and len(composition.index) == len(answers):
-            active.set(composition.rows(going))
+    with converted_weights(backbone):
+        state: dict[str, Any] = dict(inputs)
+        if is_encoder_decoder:
+            state = {"encoder_outputs": backbone.get_encoder()(**inputs), "attention_mask": inputs["attention_mask"]}
+        width = 1 if is_encoder_decoder else inputs["input_ids"].shape[1]
+        for start in range(0, max_new_tokens, SEGMENT):
+            found = backbone.generate(
+                **state,
+                max_new_tokens=min(SEGMENT, max_new_tokens - start),
+                do_sample=False,
+                num_beams=1,
+                pad_token_id=pad_id,
+                eos_token_id=eos_id,
+                return_dict_in_generate=True,
+            )
+            new = found.sequences[:, width:]
+            answers[going, start : start + new.shape[1]] = new
+            left = (new != eos_id).all(dim=1).nonzero().squeeze(1)
+            if not len(left):
+                break
+            going, width = going[left], found.sequences.shape[1]
+            state = _continued(state, found, left, is_encoder_decoder)
+            if composition is not None and len(composition.index) == len(answers):
+                active.set(composition.rows(going))
     if active:
         active.set(composition)
     return answers
