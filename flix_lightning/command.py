@@ -14,7 +14,8 @@ from yaml import YAMLError
 from flix_lightning.errors import FlixError
 
 TRACEBACK = "FLIX_TRACEBACK"  # environment variable: 1 shows where an error was raised
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+NO_PLACE = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # what torch says, as a RuntimeError, where a CPU has no more
 
 
@@ -53,7 +54,7 @@ def message(error: BaseException) -> str | None:
     for cause in reversed(chain):
         if isinstance(cause, OmegaConfBaseException):
             return " ".join(str(cause).split())
-        if isinstance(cause, OSError) and cause.errno in DISK:
+        if isinstance(cause, OSError) and cause.errno in FULL_OR_CLOSED + NO_PLACE:
             return f"{cause.filename or 'the disk'}: {cause.strerror}."
         if type(cause).__module__.startswith("wandb.errors"):
             told = " ".join(str(cause).split())

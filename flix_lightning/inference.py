@@ -45,7 +45,10 @@ class FlixModel:
         self.active = ActiveComposition(self.composer.total_rank)
         inject(self.backbone, self.composer.total_rank, self.active, bank.modules, bank.scaling)
         bank.load_into(self.backbone, self.composer)
-        self.backbone.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        try:
+            self.backbone.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        except (RuntimeError, AssertionError) as error:  # no such device, or torch is built without it
+            raise FlixError(f"device: {device!r} cannot be used: {str(error).splitlines()[0]}") from error
 
     @staticmethod
     def from_run(run: str | Path, device: str | None = None, trust_remote_code: bool = False) -> "FlixModel":
@@ -124,8 +127,11 @@ class FlixModel:
             max_new_tokens: where an answer ends; by default where the longest answer of its batch may.
 
         Raises:
-            FlixError: an unknown task, or as many texts as neither tasks nor languages.
+            FlixError: an unknown task, as many texts as neither tasks nor languages, or a size out of its range.
         """
+        for name, size in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
+            if size is not None and not 1 <= size < 1 << 31:
+                raise FlixError(f"{name}: at least 1, below 2^31; got {size!r}.")
         texts = [texts] if isinstance(texts, str | Mapping) else list(texts)
         tasks, languages = _one_each("task", task, len(texts)), _one_each("language", language, len(texts))
         cells = [self.cell(*pair) for pair in zip(tasks, languages)]

@@ -91,6 +91,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
     Raises:
         FlixError: the file system refuses (full, read-only); what stood there before still stands.
     """
+    if not path.name:
+        raise FlixError(f"{str(path)!r} names no file.")
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:

@@ -1,5 +1,8 @@
 """No command line ends in a raw traceback: overrides of a training are composed and built, other commands are run."""
 
+from inspect import signature
+from pathlib import Path
+
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -9,7 +12,9 @@ from hypothesis import strategies as st
 
 from flix_lightning.assembly import build_experiment, construct
 from flix_lightning.command import message, resolved
+from flix_lightning.export.folders import export
 from flix_lightning.filling import fill
+from flix_lightning.generate import answer
 from flix_lightning.quiet import quieten
 from flix_lightning.run_directory import run_directory
 from flix_lightning.running.trainer import TrainerSettings
@@ -18,7 +23,9 @@ from tests.configs import ROOT, SMALL, small_benchmark, untrained_backbone
 from tests.test_commands import run_command
 
 KEYS = [key for key in dotted(default_config("train")) if not key.startswith(("model", "benchmark._target_"))]
+ARGUMENTS = {"flix_lightning/generate": answer, "flix_lightning/export/__main__": export}
 OTHERS = [(name, key) for name in ("evaluate", "validate") for key in dotted(default_config(name))]
+OTHERS += [(name, key) for name, function in ARGUMENTS.items() for key in signature(function).parameters]
 GROUPS = sorted(
     path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name not in ("model", "hydra")
 )
@@ -115,10 +122,14 @@ def finished(tmp_path_factory):
 def test_no_value_of_any_key_of_a_finished_run_s_commands_ends_in_a_traceback(
     command, key, finished, monkeypatch, capfd
 ):
-    base = {"evaluate": [f"run={finished}"], "validate": ["benchmark.rows={train: 20, validation: 2, test: 3}"]}[
-        command
-    ]
-    base = [override for override in [*base, "languages=[sw]"] if override.partition("=")[0] != key]
+    Path("requests.jsonl").write_text('{"task": "translation", "language": "sw", "text": "x"}\n')
+    given = {
+        "evaluate": [f"run={finished}", "languages=[sw]"],
+        "validate": ["benchmark.rows={train: 20, validation: 2, test: 3}", "languages=[sw]"],
+        "flix_lightning/generate": [f"run={finished}", "requests=requests.jsonl"],
+        "flix_lightning/export/__main__": [f"run={finished}", "to=peft", "cells=[translation/sw]", "out=lora"],
+    }
+    base = [override for override in given[command] if override.partition("=")[0] != key]
     for value in NO_VALUES:
         code = run_command(command, *base, f"{key}={value}", monkeypatch=monkeypatch)
         told = capfd.readouterr().err

@@ -53,7 +53,7 @@ def check_lora(backbone: nn.Module, index: Tensor, weight: Tensor) -> None:
     """
     if has_bias(backbone, index, weight):
         raise FlixError(
-            "export.to: 'peft' cannot hold this calibration (LC), which is a bias; a LoRA has none. Allowed: 'merged', "
+            "to: 'peft' cannot hold this calibration (LC), which is a bias; a LoRA has none. Allowed: 'merged', "
             f"or a {LOW_RANK}."
         )
 
@@ -80,8 +80,11 @@ def write_lora(folder: Path, backbone: PreTrainedModel, index: Tensor, weight: T
     """The composition as a PEFT folder, filled up to `rank`.
 
     Raises:
-        FlixError: `rank` is less than the active rank.
+        FlixError: `rank` is less than the active rank, or more than any layer's width.
     """
+    widest = max(max(bank.in_features, bank.out_features) for bank in banks_of(backbone).values())
+    if rank > max(widest, len(index)):
+        raise FlixError(f"rank: at most {widest}, the width of the widest layer; got {rank}.")
     if rank < len(index):
         raise FlixError(f"rank: {len(index)} ranks are active; {rank} cannot hold them.")
     updates = low_ranks(backbone, index, weight)
@@ -119,6 +122,6 @@ def _declare_biases(model: PreTrainedModel) -> None:
         read = type(model)(copy.deepcopy(model.config)).state_dict()
     if homeless := sorted(model.state_dict().keys() ^ read.keys()):
         raise FlixError(
-            f"export.to: 'merged' cannot hold this calibration (LC): its biases and those that {type(model).__name__} "
+            f"to: 'merged' cannot hold this calibration (LC): its biases and those that {type(model).__name__} "
             f"has a place for differ, first in {homeless[0]!r}. Allowed: a {LOW_RANK}."
         )

@@ -39,11 +39,11 @@ def export(
         FlixError: the run is unfinished, or an unknown format, task or pair.
     """
     if to not in FORMATS:
-        raise unknown("export.to", to, FORMATS)
+        raise unknown("to", to, FORMATS)
     record = read_record(Path(run))
     folder = Path(out) if out else Path(run) / "export" / to
     if to == "bank" and (corrected := record["config"]["adapter"].get("bank")):
-        raise FlixError(f"export.to: 'bank': this calibration's is {corrected!r}. Allowed: peft, merged, backbone.")
+        raise FlixError(f"to: 'bank': this calibration's is {corrected!r}. Allowed: peft, merged, backbone.")
     model = FlixModel.from_run(run, device="cpu")
     if to == "backbone":
         return [export_backbone(model, folder)]
@@ -57,7 +57,7 @@ def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence
     """The cells that `cells` names.
 
     Raises:
-        FlixError: a name that is no pair, or an unknown task.
+        FlixError: none, a name that is no pair, or an unknown task.
     """
     if cells == ALL:
         rows = record["cells"]
@@ -66,8 +66,10 @@ def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence
     for name in [cells] if isinstance(cells, str) else cells:
         task, _, language = str(name).partition("/")
         if not LANGUAGE.fullmatch(language):
-            raise FlixError(f"export.cells: a cell is written task/language, e.g. ner/sw; got {name!r}.")
+            raise FlixError(f"cells: a cell is written task/language, e.g. ner/sw; got {name!r}.")
         found.append(model.cell(task, language))
+    if not found:
+        raise FlixError(f"cells: none named. Allowed: {ALL!r}, or pairs task/language, e.g. ner/sw.")
     return found
 
 
