@@ -58,10 +58,23 @@ def test_settings_that_differ_are_columns_and_a_setting_that_came_later_is_not()
 def test_the_projections_adapted_are_a_setting():
     records = [record("flix", 0, 60, 24), record("flix", 0, 50, 20)]
     for one, modules in zip(records, ("all-linear", ["q_proj", "v_proj"]), strict=True):
-        one["config"]["adapter"] |= {"target_modules": modules, "axes": [modules]}
+        one["config"]["adapter"] |= {"target_modules": modules}
     table = comparison(records).splitlines()
     assert table[0].startswith("| method | target_modules | seeds |")
     assert table[3].startswith("| flix | ['q_proj', 'v_proj'] | 1 |")
+
+
+def test_what_follows_from_a_method_is_a_setting_where_runs_of_one_method_differ_in_it():
+    records = [record("flix", 0, 60, 24), record("lora", 0, 50, 20)]
+    for one, axes in zip(records, (["task"], []), strict=True):
+        one["config"]["adapter"] |= {"dropout_axes": axes}
+    assert comparison(records).startswith("| method | seeds |")
+    other = record("flix", 0, 60, 24)
+    other["config"]["adapter"] |= {"dropout_axes": ["language"]}
+    head, _, *rows = comparison([*records, other]).splitlines()
+    assert head.startswith("| method | dropout_axes | seeds |")
+    starts = ("| flix | ['language'] | 1 |", "| flix | ['task'] | 1 |", "| lora | [] | 1 |")
+    assert all(row.startswith(start) for row, start in zip(sorted(rows), starts, strict=True))
 
 
 def test_the_mean_of_a_cell_is_over_seeds():

@@ -8,8 +8,8 @@ from flix_lightning.results import columns
 from flix_lightning.run_directory import INCIDENTAL
 
 Record = Mapping[str, Any]
-METHOD = ("adapter.axes", "adapter.budget", "adapter.matched_axes", "adapter.dropout_axes")
-UNTOLD = {"name", "seed", *METHOD, *INCIDENTAL}
+FOLLOWS_FROM_METHOD = ("adapter.axes", "adapter.budget", "adapter.matched_axes", "adapter.dropout_axes")
+UNTOLD = {"name", "seed", *INCIDENTAL}
 SHORT = {"unseen combination": "unseen comb.", "unseen language": "unseen lang."}
 
 
@@ -22,7 +22,7 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def settings(record: Record) -> dict[str, Any]:
-    """What tells a run from others, by dotted key; its seed and what follows from the method's name apart."""
+    """What tells a run from others, by dotted key; its seed apart."""
     told = {"adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()}
     told = {key: value for key, value in told.items() if not UNTOLD & {key, key.partition(".")[0]}}
     return {key: str(value) if isinstance(value, list) else value for key, value in told.items()}
@@ -35,12 +35,22 @@ def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[R
     """
     records = sorted(records, key=lambda record: record["config"]["seed"])
     told = [settings(record) for record in records]
-    varying = {key for key in set().union(*told) if len({repr(t[key]) for t in told if key in t}) > 1}
+    varying = {key for key in set().union(*told) if _varies(key, told)}
     keys = ["adapter.method", *sorted(varying - {"adapter.method"})]
     groups: dict[tuple, list[Record]] = {}
     for record, values in zip(records, told, strict=True):
         groups.setdefault(tuple(values.get(key) for key in keys), []).append(record)
     return keys, groups
+
+
+def _varies(key: str, told: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether runs differ in it; in what follows from a method's name, runs of that method."""
+    found: dict[str | None, set[str]] = {}
+    for values in told:
+        if key in values:
+            method = values.get("adapter.method") if key in FOLLOWS_FROM_METHOD else None
+            found.setdefault(method, set()).add(repr(values[key]))
+    return any(len(different) > 1 for different in found.values())
 
 
 def average(record: Record) -> float:
