@@ -1,7 +1,6 @@
 """Fingerprints of data: equal for equal rows, another for anything that decides them."""
 
 import os
-from functools import partial
 
 import pytest
 from datasets import Dataset, DatasetDict
@@ -54,17 +53,26 @@ def test_a_saved_dataset_has_the_same_fingerprint_each_time(tmp_path):
     assert seen[0] == seen[1] and not set(seen[0]) & set(seen[2]) and len(set(seen[0])) == 2
 
 
-@pytest.mark.parametrize("made", [Cldr, partial(CldrCompositional, composite_train_rows=4)])
-def test_embedded_benchmarks_tell_their_rows_by_settings_and_code(made, monkeypatch):
-    few = {"train": 3, "validation": 2, "test": 2}
-    cell = made(few).cells[0]
-    assert made(few).fingerprint(cell, "train") == made(few).fingerprint(cell, "train")
-    told = {
-        made(few).fingerprint(cell, "train"),
-        made(few).fingerprint(cell, "test"),
-        made(few).fingerprint(made(few).cells[1], "train"),
-        made(few, seed=1).fingerprint(cell, "train"),
-        made(few | {"train": 4}).fingerprint(cell, "train"),
-    }
-    assert len(told) == 5
-    assert tuple(made(few).stream(cell, "train")) == made(few).examples(cell, "train")
+FEW = {"train": 3, "validation": 2, "test": 2}
+CHANGES = ({}, {"seed": 1}, {"rows": FEW | {"train": 4}}, {"rows": FEW | {"test": 3}})
+OWN_CHANGES = {
+    Cldr: ({"scarce": {"sw": 2}}, {"scarce": {"sw": 1, "yo": 2}}),
+    CldrCompositional: ({"composite_train_rows": 2},),
+}
+
+
+@pytest.mark.parametrize("made", OWN_CHANGES)
+def test_rows_of_embedded_benchmarks_differ_where_their_fingerprints_do(made):
+    base = {"rows": FEW} | ({"composite_train_rows": 4} if made is CldrCompositional else {})
+    benchmarks = [made(**(base | change)) for change in (*CHANGES, *OWN_CHANGES[made])]
+    cells = [c for c in benchmarks[0].cells if c.language in ("sw", "yo", "en")]
+    told = {}
+    for benchmark in benchmarks:
+        for cell in cells[:3] + cells[-3:]:
+            for split in benchmark.splits(cell):
+                assert tuple(benchmark.stream(cell, split)) == benchmark.examples(cell, split)
+                rows = [(row.prompt, row.target) for row in benchmark.examples(cell, split)]
+                told.setdefault(benchmark.fingerprint(cell, split), []).append(rows)
+    assert all(rows == same[0] for same in told.values() for rows in same)
+    assert len({repr(same[0]) for same in told.values()}) == len(told)
+    assert any(len(same) > 1 for same in told.values())

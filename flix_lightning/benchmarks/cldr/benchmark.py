@@ -1,10 +1,7 @@
 """The embedded benchmark: real multilingual text from Unicode CLDR, with nothing to download and nothing stored."""
 
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
-from pathlib import Path
 
-from flix_lightning.benchmarks.benchmark import code_of
 from flix_lightning.benchmarks.cldr.drawn import Drawn, check_count
 from flix_lightning.benchmarks.cldr.languages import CELLS
 from flix_lightning.benchmarks.cldr.rows import Row, draw_rows
@@ -38,6 +35,3 @@ class Cldr(Drawn):
 
     def draw(self, cell: Cell, split: str) -> Iterable[Row]:
         return draw_rows(cell.task, cell.language, split, self.seed)
-
-    def fingerprint(self, cell: Cell, split: str) -> str:
-        return f"{cell}/{split}/{self.rows[split]}/{self.seed}/{version('babel')}/{code_of(Path(__file__).parent)}"

@@ -1,11 +1,14 @@
 """What benchmarks drawn from CLDR have in common: so many rows a cell, distinct, from a seed."""
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, cached_property
+from importlib.metadata import version
+from inspect import getfile
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from flix_lightning.benchmarks.benchmark import SPLITS, Example
+from flix_lightning.benchmarks.benchmark import SPLITS, Example, code_of
 from flix_lightning.benchmarks.cldr.languages import language_name
 from flix_lightning.benchmarks.cldr.rows import Row
 from flix_lightning.errors import FlixError, unknown
@@ -54,6 +57,15 @@ class Drawn:
     def draw(self, cell: Cell, split: str) -> Iterable[Row]:
         """Rows without end."""
         raise NotImplementedError
+
+    def fingerprint(self, cell: Cell, split: str) -> str:
+        """Of all that decides a cell's rows: their number, the seed, CLDR's release and the code that draws them."""
+        return f"{cell}/{split}/{self.count(cell, split)}/{self.seed}/{version('babel')}/{self._code}"
+
+    @cached_property
+    def _code(self) -> list[str]:
+        kinds = [kind for kind in type(self).__mro__ if issubclass(kind, Drawn)]
+        return [code_of(folder) for folder in dict.fromkeys(Path(getfile(kind)).parent for kind in kinds)]
 
     def splits(self, cell: Cell) -> tuple[str, ...]:
         return SPLITS

@@ -1,12 +1,8 @@
 """The compositional benchmark: questions and entity extraction, answered in another language or in a date style."""
 
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
-from pathlib import Path
 from random import Random
 
-from flix_lightning.benchmarks import cldr
-from flix_lightning.benchmarks.benchmark import code_of
 from flix_lightning.benchmarks.cldr.drawn import Drawn, check_count
 from flix_lightning.benchmarks.cldr.rows import Row, distinct
 from flix_lightning.benchmarks.cldr_compositional.rows import draft
@@ -37,8 +33,3 @@ class CldrCompositional(Drawn):
     def draw(self, cell: Cell, split: str) -> Iterable[Row]:
         rng = Random(f"{self.seed}/{cell}/{split}")
         return distinct(lambda: draft(cell.task, rng), split, str(cell))
-
-    def fingerprint(self, cell: Cell, split: str) -> str:
-        code = [code_of(Path(file).parent) for file in (__file__, cldr.__file__)]
-        rows = f"{self.rows[split]}/{self.composite_train_rows}/{self.seed}"
-        return f"{cell}/{split}/{rows}/{version('babel')}/{code}"
