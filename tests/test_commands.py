@@ -96,6 +96,26 @@ BAD = {
 }
 
 
+BAD_ELSEWHERE = {
+    ("evaluate", "run=0"): ["run: ", "0"],
+    ("evaluate", "run=nowhere"): ["nowhere"],
+    ("validate", "json=3"): ["json: ", "3"],
+    ("validate", "tasks=0"): ["tasks: got 0", "text or list"],
+    ("validate", "where=x"): ["where: got 'x'", "mapping"],
+    ("validate", "data.max_prompt_tokens=0"): ["data.max_prompt_tokens", "at least 1", "0"],
+}
+
+
+@pytest.mark.parametrize("command, override", BAD_ELSEWHERE)
+def test_bad_settings_of_other_commands_are_one_clear_error(command, override, monkeypatch, capfd):
+    code = run_command(command, override, monkeypatch=monkeypatch)
+    told = capfd.readouterr().err
+    assert code == 1
+    assert "Traceback" not in told
+    for part in BAD_ELSEWHERE[command, override]:
+        assert part in told
+
+
 @pytest.mark.parametrize("override", BAD)
 def test_bad_settings_are_one_clear_error(override, monkeypatch, capfd, tmp_path):
     small = [o for o in SMALL if o.partition("=")[0] != override.partition("=")[0]]
