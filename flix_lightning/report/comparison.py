@@ -25,7 +25,9 @@ def settings(record: Record) -> dict[str, Any]:
     """What tells a run from others, by dotted key; its seed apart."""
     told = {"adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()}
     told = {key: value for key, value in told.items() if not UNTOLD & {key, key.partition(".")[0]}}
-    return {key: str(value) if isinstance(value, list) else value for key, value in told.items()}
+    return {
+        key: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value for key, value in told.items()
+    }
 
 
 def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[Record]]]:
