@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from sys import float_info
 
 import numpy as np
 
@@ -155,7 +156,7 @@ def sampling_probabilities(
     for name, value in {"temperature": temperature, "cap": cap, "scale": scale}.items():
         if value is not None and not value > 0:
             raise FlixError(f"mixture.mixing.{name}: must be above 0; got {value!r}.")
-    if not np.isfinite(scale):
+    if scale > float_info.max:
         raise FlixError(f"mixture.mixing.scale: must be finite; got {scale!r}.")
     if min(sizes) < 1:
         raise FlixError(f"mixture: every training cell needs at least 1 example; the smallest has {min(sizes)}.")
