@@ -11,6 +11,7 @@ train: $(SETUP)
 
 test: $(SETUP)
 	$(BIN)/python -m ruff check .
+	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 test-slow: $(SETUP)
@@ -20,10 +21,11 @@ test-slurm: $(SETUP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slurm
 
 benchmark: $(SETUP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+	OMP_NUM_THREADS=1 $(BIN)/python -m speed
 
 lint: $(SETUP)
-	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff check .
+	$(BIN)/lint-imports-fix .
 	$(BIN)/python -m ruff format .
 
 # On a machine without an NVIDIA GPU PyTorch's CPU build is installed first, so that no CUDA package is downloaded.

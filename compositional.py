@@ -10,8 +10,8 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from flix_lightning.command import command, resolved
-from flix_lightning.run_directory import run_directory
+from flix_lightning.commands.shell import command, resolved
+from flix_lightning.training.run_directory import run_directory
 
 ROOT = Path(__file__).parent
 CALIBRATION = ("experiment=compositional_calibration", "adapter.bank={experts}")
@@ -27,32 +27,35 @@ TRAINED = {  # method -> its training run
 
 def trained(*overrides: str) -> tuple[Path, dict[str, Any]]:
     """The directory and the record of a run, trained now unless it is finished."""
-    from flix_lightning.assembly import construct
-    from flix_lightning.results import read_record
-    from flix_lightning.running.training import train
+    from flix_lightning.data.benchmarks.benchmark import load_benchmark
+    from flix_lightning.models.backbone import load_backbone
+    from flix_lightning.training.results import read_record
+    from flix_lightning.training.run import train
 
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = resolved(compose("train", overrides=list(overrides)))
     run = run_directory(config)
     if not (run / "record.json").is_file():
-        benchmark, backbone = (construct(part, config[part]) for part in ("benchmark", "model"))
+        benchmark, backbone = load_benchmark(config["benchmark"]), load_backbone(config["model"])
         train(config, run, benchmark, backbone, None, overrides)
     return run, read_record(run)
 
 
 def run_seed(seed: int, file: Path, overrides: list[str]) -> None:
     """Every record of one seed that the file has not yet."""
-    from flix_lightning.assembly import construct
-    from flix_lightning.bank import Bank
-    from flix_lightning.compositional.methods import Setting, finished, untrained
-    from flix_lightning.compositional.study import Study, lacking
+    from flix_lightning.adapters.bank import Bank
+    from flix_lightning.data.benchmarks.benchmark import load_benchmark
+    from flix_lightning.evaluation.compositional.methods import Setting, finished, untrained
+    from flix_lightning.evaluation.compositional.records import lacking
+    from flix_lightning.evaluation.compositional.study import Study
+    from flix_lightning.models.backbone import load_backbone
 
     if not lacking(file, seed):
         return
     common = [f"seed={seed}", "trainer.progress=false", *overrides]
     experts, record = trained("experiment=compositional_experts", *common)
     benchmark, model = (record["config"][part] for part in ("benchmark", "model"))
-    setting = Setting(construct("benchmark", benchmark), lambda: construct("model", model), Bank.read(experts), seed)
+    setting = Setting(load_benchmark(benchmark), lambda: load_backbone(model), Bank.read(experts), seed)
     study = Study(file, setting, overrides)
     for method in (m for m in TRAINED if m in lacking(file, seed)):
         run, record = trained(*(part.format(experts=experts) for part in TRAINED[method]), *common)
@@ -74,8 +77,8 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="key=value, for every training run")
     args = parser.parse_args()
 
-    from flix_lightning.compositional.study import check_file, read_records
-    from flix_lightning.compositional.table import study_table
+    from flix_lightning.evaluation.compositional.records import check_file, read_records
+    from flix_lightning.report.compositional import study_table
 
     check_file(args.results, args.overrides)
     for seed in args.seeds:

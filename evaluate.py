@@ -5,9 +5,9 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from flix_lightning.command import resolved
-from flix_lightning.errors import FlixError
-from flix_lightning.run_directory import read_config
+from flix_lightning.commands.shell import resolved
+from flix_lightning.common.errors import FlixError
+from flix_lightning.training.run_directory import read_config
 from hydra_shell import start
 
 
@@ -19,20 +19,21 @@ def main(config: DictConfig) -> None:
     run = Path(plain["run"])
     trained = read_config(run)
 
-    from flix_lightning.assembly import construct, stored_model
-    from flix_lightning.evaluation import evaluate
-    from flix_lightning.filling import fill
-    from flix_lightning.quiet import quieten
+    from flix_lightning.common.console import quieten
+    from flix_lightning.common.settings import fill
+    from flix_lightning.data.benchmarks.benchmark import load_benchmark
+    from flix_lightning.evaluation.evaluate import evaluate
+    from flix_lightning.evaluation.unseen.policy import UnseenLanguage
+    from flix_lightning.models.backbone import stored_backbone
     from flix_lightning.report.screen import print_report
-    from flix_lightning.running.trainer import lightning_trainer
-    from flix_lightning.unseen.policy import UnseenLanguage
+    from flix_lightning.training.trainer import lightning_trainer
 
     quieten()
     policy = fill("unseen_language", UnseenLanguage, plain["unseen_language"])
-    trained_on = construct("benchmark", trained["benchmark"])
-    scored_on = construct("benchmark", plain.get("benchmark")) or trained_on
+    trained_on = load_benchmark(trained["benchmark"])
+    scored_on = load_benchmark(plain["benchmark"]) if plain.get("benchmark") else trained_on
     trust = {"trust_remote_code": plain["trust_remote_code"]}
-    backbone = fill("", stored_model, trust, section=trained["model"])
+    backbone = fill("", stored_backbone, trust, section=trained["model"])
     trainer = lightning_trainer(
         accelerator=plain["accelerator"],
         devices=1,

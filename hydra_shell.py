@@ -13,8 +13,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
-from flix_lightning.command import command, message
-from flix_lightning.errors import FlixError, unknown
+from flix_lightning.commands.shell import command, message
+from flix_lightning.common.errors import FlixError, unknown
 
 CONF = Path(__file__).parent / "conf"
 

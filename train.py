@@ -7,9 +7,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from flix_lightning.command import resolved
-from flix_lightning.errors import FlixError
-from flix_lightning.run_directory import run_directory
+from flix_lightning.commands.shell import resolved
+from flix_lightning.common.errors import FlixError
+from flix_lightning.training.run_directory import run_directory
 from hydra_shell import start
 
 
@@ -34,17 +34,19 @@ def main(config: DictConfig) -> float:
 
     from lightning.pytorch.utilities import rank_zero_only
 
-    from flix_lightning.assembly import construct
+    from flix_lightning.data.benchmarks.benchmark import load_benchmark
+    from flix_lightning.models.backbone import load_backbone
     from flix_lightning.report.screen import print_report
-    from flix_lightning.results import read_record
-    from flix_lightning.running.training import train
+    from flix_lightning.training.results import read_record
+    from flix_lightning.training.run import train
+    from flix_lightning.training.tracking.loggers import make_logger
 
     refuse_nested_launch(plain["trainer"])
     if (run / "record.json").is_file():
         record = read_record(run)
     else:
-        benchmark, backbone = (construct(part, plain[part]) for part in ("benchmark", "model"))
-        logger = construct("logger", plain["logger"], save_dir=run)
+        benchmark, backbone = load_benchmark(plain["benchmark"]), load_backbone(plain["model"])
+        logger = make_logger(plain["logger"], save_dir=run)
         record = train(plain, run, benchmark, backbone, logger, HydraConfig.get().overrides.task)
     rank_zero_only(print_report)(record, run)
     return record["best_validation_score"]

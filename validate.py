@@ -7,8 +7,8 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from flix_lightning.command import resolved
-from flix_lightning.errors import FlixError
+from flix_lightning.commands.shell import resolved
+from flix_lightning.common.errors import FlixError
 from hydra_shell import start
 
 EVERY = 1 << 60  # malformed rows are all collected here, not refused one by one
@@ -20,21 +20,22 @@ def main(config: DictConfig) -> None:
     if not isinstance(plain["json"], str | None):
         raise FlixError(f"json: a file for the findings, or null; got {plain['json']!r}.")
 
-    from flix_lightning.assembly import construct
-    from flix_lightning.benchmarks.rows import LeftOut
-    from flix_lightning.filling import fill
-    from flix_lightning.inspection import Inspector
-    from flix_lightning.mixture import Mixture
-    from flix_lightning.quiet import quieten
+    from flix_lightning.common.console import quieten
+    from flix_lightning.common.files import write_whole
+    from flix_lightning.common.settings import fill
+    from flix_lightning.data.benchmarks.benchmark import load_benchmark
+    from flix_lightning.data.benchmarks.rows import LeftOut
+    from flix_lightning.data.inspection import Inspector
+    from flix_lightning.data.mixture import Mixture
+    from flix_lightning.models.backbone import load_backbone
     from flix_lightning.report.data import print_findings
-    from flix_lightning.run_directory import write_whole
 
     quieten()
     section = plain["benchmark"]
     tolerance = section.get("tolerance", 0)
     LeftOut(tolerance)  # refuses impossible settings
-    benchmark = construct("benchmark", section | ({"tolerance": EVERY} if "tolerance" in section else {}))
-    model, tokenizer = construct("model", plain["model"])
+    benchmark = load_benchmark(section | ({"tolerance": EVERY} if "tolerance" in section else {}))
+    model, tokenizer = load_backbone(plain["model"])
     chosen = {key: plain[key] for key in ("tasks", "languages", "where")}
     cells = fill("", Mixture.select, chosen, cells=benchmark.cells).cells
     reads = {"tokenizer": tokenizer, "is_encoder_decoder": model.config.is_encoder_decoder}

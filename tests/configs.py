@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
-from flix_lightning.benchmarks.cldr.benchmark import Cldr
+from flix_lightning.data.benchmarks.cldr.benchmark import Cldr
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.models.tiny import tiny_tokenizer
 

@@ -6,8 +6,8 @@ import socket
 from multiprocessing import get_context
 from pathlib import Path
 
-from flix_lightning.module import FlixModule
-from flix_lightning.running.training import train
+from flix_lightning.training.module import FlixModule
+from flix_lightning.training.run import train
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
 
 FORK = get_context("fork")

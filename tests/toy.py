@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, T5Config, T5ForConditionalGeneration
 
-from flix_lightning.adapters import AdapterBank
-from flix_lightning.composition import ActiveComposition, Composer
-from flix_lightning.features import Cell, FeatureSpace, Featurizer
-from flix_lightning.injection import inject
-from flix_lightning.ranks import RankAllocation
+from flix_lightning.adapters.composition import ActiveComposition, Composer
+from flix_lightning.adapters.features import FeatureSpace, Featurizer
+from flix_lightning.adapters.injection import inject
+from flix_lightning.adapters.layer import AdapterBank
+from flix_lightning.adapters.ranks import RankAllocation
+from flix_lightning.data.cells import Cell
 
 VOCAB = 64
 PAD, EOS, BOS = 0, 1, 2

@@ -18,14 +18,14 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from flix_lightning.benchmarks.cldr.inventory import load_inventory
-from flix_lightning.benchmarks.cldr.languages import PRETRAINING, language_name
-from flix_lightning.benchmarks.cldr.rows import TASKS as DRAW
-from flix_lightning.benchmarks.cldr.rows import split_of
-from flix_lightning.benchmarks.cldr.tasks import TASKS
+from flix_lightning.data.benchmarks.cldr.inventory import load_inventory
+from flix_lightning.data.benchmarks.cldr.languages import PRETRAINING, language_name
+from flix_lightning.data.benchmarks.cldr.rows import TASKS as DRAW
+from flix_lightning.data.benchmarks.cldr.rows import split_of
+from flix_lightning.data.benchmarks.cldr.tasks import TASKS
+from flix_lightning.data.tokens.encoding import IGNORE, Encoded, encode, training_batch
 from flix_lightning.models.shipping import round_to_shipped, ship
 from flix_lightning.models.tiny import tiny_tokenizer, untrained_tiny
-from flix_lightning.tokens.encoding import IGNORE, Encoded, encode, training_batch
 
 GROUP = 32  # batches drawn and sorted by length together
 FINAL_ROWS = 2000  # held-out rows that the shipped weights are scored on

@@ -16,9 +16,9 @@ from transformers import (
 )
 from transformers.utils import is_bitsandbytes_available
 
-from flix_lightning.errors import FlixError, unknown
+from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.data.tokens.encoding import answer_end
 from flix_lightning.models.backbone import Backbone
-from flix_lightning.tokens.encoding import answer_end
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 QUANTIZATIONS = ("4bit", "8bit")

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
-from flix_lightning.benchmarks.cldr.languages import PRETRAINING, language_name
+from flix_lightning.data.benchmarks.cldr.languages import PRETRAINING, language_name
 from flix_lightning.models.tiny import WEIGHTS
 
 CARD = Template("""\

@@ -1,1 +1,0 @@
-"""Tables and pictures, made from records alone."""

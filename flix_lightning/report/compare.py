@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from flix_lightning.errors import FlixError
+from flix_lightning.common.errors import FlixError
 from flix_lightning.report.comparison import Record, by_setting
 from flix_lightning.report.heatmap import difference_heatmap
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from flix_lightning.results import columns
-from flix_lightning.run_directory import INCIDENTAL
+from flix_lightning.training.results import columns
+from flix_lightning.training.run_directory import INCIDENTAL
 
 Record = Mapping[str, Any]
 FOLLOWS_FROM_METHOD = ("adapter.axes", "adapter.budget", "adapter.matched_axes", "adapter.dropout_axes")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from flix_lightning.inspection import Findings, Lengths
+from flix_lightning.data.findings import Findings, Lengths
 
 WORDS = {
     "cut_prompts": "prompts cut",

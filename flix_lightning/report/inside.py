@@ -9,9 +9,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
 
-from flix_lightning.analysis import cluster_order
-from flix_lightning.unseen.languages import family
+from flix_lightning.data.languages import family
 
 OTHER = "not listed"
 
@@ -44,6 +45,15 @@ def similarity_heatmap(similarity: np.ndarray, languages: Sequence[str], title: 
     figure.legend(handles=handles, fontsize=7, frameon=False, loc="outside right upper")
     figure.savefig(path, metadata={"Software": None})
     plt.close(figure)
+
+
+def cluster_order(similarity: np.ndarray) -> list[int]:
+    """An order in which like stands beside like: the leaves of average-linkage clustering, (items, items) given."""
+    if len(similarity) < 2:
+        return list(range(len(similarity)))
+    distance = similarity.max() - (similarity + similarity.T) / 2
+    np.fill_diagonal(distance, 0.0)
+    return leaves_list(linkage(squareform(distance, checks=False), "average")).tolist()
 
 
 def norms_heatmap(norms: np.ndarray, features: Sequence[str], modules: Sequence[str], title: str, path: Path) -> None:

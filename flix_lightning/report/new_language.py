@@ -1,55 +1,11 @@
-"""How a language added to a trained bank compares with one trained jointly with all others; from two runs' records.
+"""How a language added to a trained bank compares with one trained jointly with all others, as a table."""
 
-`python -m flix_lightning.report.new_language joint=RUN extended=RUN base=RUN` copies what it needs to
-results/new_language.json and writes the table results/new_language.md; without arguments it writes the table again.
-"""
-
-import json
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
 
-from flix_lightning.bank import Bank
-from flix_lightning.command import command, key_values
-from flix_lightning.errors import FlixError
-from flix_lightning.filling import fill
-from flix_lightning.results import read_record
-from flix_lightning.run_directory import write_whole
-
-KEPT = ("name", "config", "environment", "parameters", "steps", "best_step", "cells")
-Found = Mapping[str, Any]
-
-
-def unchanged_features(base: Bank, extended: Bank) -> int:
-    """The number of features of `base` whose factors `extended` has bit for bit."""
-    before, after = base.rows(), extended.rows()
-    return sum(
-        all(
-            torch.equal(factor[list(rows)], extended.factors[name][list(after[feature])])
-            for name, factor in base.factors.items()
-        )
-        for feature, rows in before.items()
-    )
-
-
-def gather(joint: str, extended: str, base: str) -> Found:
-    """The two runs' records, and how many of the base's features the extended run left as they were.
-
-    Raises:
-        FlixError: a run is unfinished.
-    """
-    runs = {"joint": joint, "extended": extended}
-    records = {label: {key: read_record(Path(run))[key] for key in KEPT} for label, run in runs.items()}
-    banks = Bank.read(Path(base)), Bank.read(Path(extended))
-    features = {"of_base": len(banks[0].ranks), "unchanged": unchanged_features(*banks), "in_all": len(banks[1].ranks)}
-    return {**records, "features": features}
-
-
-def table(found: Found) -> str:
+def table(found: Mapping[str, Any]) -> str:
     """Markdown: a row for each cell of the added languages that both runs scored, and their mean."""
     joint, extended = (
         {(row["task"], row["language"]): row["score"] for row in found[label]["cells"]}
@@ -76,24 +32,3 @@ def table(found: Found) -> str:
         f"extended bank, which has {features['in_all']}.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def report(joint: str | None = None, extended: str | None = None, base: str | None = None, results: str = "results"):
-    """Write the table, from runs where they are given."""
-    path = Path(results) / "new_language.json"
-    if joint and extended and base:
-        write_whole(path, json.dumps(gather(joint, extended, base), indent=1, ensure_ascii=False) + "\n")
-    elif joint or extended or base:
-        raise FlixError("joint, extended and base: give all three, or none to write the table from its records again.")
-    if not path.is_file():
-        raise FlixError(f"there is no {str(path)!r} yet; give joint, extended and base.")
-    write_whole(path.with_suffix(".md"), table(json.loads(path.read_text(encoding="utf8"))))
-
-
-@command
-def main() -> None:
-    fill("new_language", report, key_values(sys.argv[1:], __doc__))
-
-
-if __name__ == "__main__":
-    main()

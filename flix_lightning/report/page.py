@@ -13,7 +13,7 @@ from flix_lightning.report.study import chosen
 
 INTRODUCTION = """# Results
 
-Generated from the records in this folder by `python -m flix_lightning.report`. The tables hold scores of the embedded
+Generated from the records in this folder by `flix report`. The tables hold scores of the embedded
 benchmark `cldr` with the embedded model `tiny`: test, mean ± standard deviation over seeds, of the checkpoint that is
 best in validation. The rows in italics are the paper's, from XTREME-UP with PaLM-2: other data, another model, a longer
 training; the shape of the tables is what can be compared. An average without a number in the paper is the mean of its

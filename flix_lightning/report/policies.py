@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from flix_lightning.errors import FlixError
+from flix_lightning.common.errors import FlixError
+from flix_lightning.data.languages import family, script
+from flix_lightning.evaluation.unseen.policy import STAND_INS
 from flix_lightning.report.comparison import Record, spread
-from flix_lightning.unseen.languages import family, script
-from flix_lightning.unseen.policy import STAND_INS
 
 FOLDER = "unseen_languages"  # of results/: what evaluate.py wrote, by policy
 

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from flix_lightning.mixture import in_order
-from flix_lightning.results import columns
+from flix_lightning.data.mixture import in_order
+from flix_lightning.training.results import columns
 
 
 def score_table(record: Mapping[str, Any]) -> Table:

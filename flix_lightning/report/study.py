@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from flix_lightning.errors import FlixError
+from flix_lightning.common.errors import FlixError
 from flix_lightning.report.comparison import Record, flat, settings, spread
-from flix_lightning.results import columns
+from flix_lightning.training.results import columns
 
 AVERAGE = "avg"
 BySeed = Mapping[int, float]

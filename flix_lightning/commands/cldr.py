@@ -1,0 +1,60 @@
+"""Shows the benchmark: `python -m flix_lightning.commands.cldr` lists its cells, `... ner/sw` examples of one."""
+
+import argparse
+from collections.abc import Sequence
+from itertools import islice
+
+from flix_lightning.commands.shell import command
+from flix_lightning.common.errors import FlixError
+from flix_lightning.data.benchmarks.cldr.languages import CELLS, language_name
+from flix_lightning.data.benchmarks.cldr.rows import draw_rows
+from flix_lightning.data.benchmarks.cldr.tasks import TASKS
+
+
+def listing() -> str:
+    """A line a task: its name, its number of languages, their codes."""
+    width = max(map(len, CELLS))
+    lines = [f"{task:{width}} {len(codes):3}  {' '.join(codes)}" for task, codes in CELLS.items()]
+    languages = {code for codes in CELLS.values() for code in codes}
+    return "\n".join([*lines, f"{sum(map(len, CELLS.values()))} cells, {len(languages)} languages"])
+
+
+def preview(cell: str, split: str, seed: int, rows: int) -> str:
+    """A header and the first `rows` examples as `prompt -> target` lines; they are those of `Cldr(..., seed)`.
+
+    Any language that CLDR knows completely will do, not only those of the benchmark's cells.
+
+    Raises:
+        FlixError: `cell` is not `task/language`; unknown task, language or split; a language that has no English name
+            for prompts; no rows.
+    """
+    task, slash, language = cell.partition("/")
+    if not (task and slash and language):
+        raise FlixError(f"a cell is written task/language, e.g. semantic_parsing/sw; got {cell!r}.")
+    if rows < 1:
+        raise FlixError(f"--rows: at least 1; got {rows}.")
+    drawn = list(islice(draw_rows(task, language, split, seed), rows))
+    try:
+        name = language_name(language)
+    except KeyError:
+        raise FlixError(f"CLDR has no English name of language {language!r}, which its prompts need.") from None
+    lines = [f"{TASKS[task].render(name, input=row.input)} -> {row.target}" for row in drawn]
+    return "\n".join([f"# {cell}, {split}, seed {seed}", *lines])
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m flix_lightning.commands.cldr", description=__doc__)
+    parser.add_argument("cells", nargs="*", metavar="task/language", help="cells to preview; none lists them all")
+    parser.add_argument("--rows", type=int, default=5, help="examples a cell (default 5)")
+    parser.add_argument("--split", default="train", help="train, validation or test (default train)")
+    parser.add_argument("--seed", type=int, default=0, help="of the rows (default 0)")
+    options = parser.parse_args(arguments)
+    if not options.cells:
+        print(listing())
+        return
+    print("\n\n".join([preview(cell, options.split, options.seed, options.rows) for cell in options.cells]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The shell of a command: a user's error is one readable message and a non-zero exit, never a traceback."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
+from typing import Any, Self
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from flix_lightning.common.errors import FlixError
+
+TRACEBACK = "FLIX_TRACEBACK"  # environment variable: 1 shows where an error was raised
+FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+NO_PLACE = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # what torch says, as a RuntimeError, where a CPU has no more
+
+
+def command(function: Callable) -> Callable:
+    """Run `function` with users' errors told on standard error; exit code 1, or 130 when interrupted.
+
+    Lightning ends an interrupted run with an exit of its own, which has the interrupt as its cause. What is no user's
+    error is a bug and keeps its traceback.
+    """
+
+    @wraps(function)
+    def run(*args):
+        try:
+            return function(*args)
+        except (KeyboardInterrupt, SystemExit) as error:
+            if not any(isinstance(cause, KeyboardInterrupt) for cause in causes(error)):
+                raise
+            print("interrupted; the same command continues the run", file=sys.stderr)
+            sys.exit(130)
+        except Exception as error:
+            told = message(error)
+            if told is None or os.environ.get(TRACEBACK) == "1":
+                raise
+            print(f"error: {told}\n({TRACEBACK}=1 shows where.)", file=sys.stderr)
+            sys.exit(1)
+
+    return run
+
+
+def message(error: BaseException) -> str | None:
+    """What to tell the user; None for what is no user's error."""
+    chain = list(causes(error))
+    for cause in reversed(chain):
+        if isinstance(cause, FlixError):
+            return str(cause)
+    for cause in reversed(chain):
+        if isinstance(cause, OmegaConfBaseException):
+            return " ".join(str(cause).split())
+        if isinstance(cause, OSError) and cause.errno in FULL_OR_CLOSED + NO_PLACE:
+            return f"{cause.filename or 'the disk'}: {cause.strerror}."
+        if type(cause).__module__.startswith("wandb.errors"):
+            told = " ".join(str(cause).split())
+            return f"logger: W&B says: {told} `wandb login`, WANDB_API_KEY or logger.offline=true may help."
+        if type(cause).__name__ in ("MemoryError", "OutOfMemoryError") or NO_MEMORY in str(cause):
+            told = str(cause).splitlines() or ["out of memory."]
+            return (
+                f"{told[0]} A smaller data.micro_batch_size, data.eval_batch_size or rank, or "
+                "trainer.gradient_checkpointing=true needs less."
+            )
+    return None
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The plain config with every reference followed.
+
+    Raises:
+        FlixError: keys that must be given and are not.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise FlixError(f"these keys must be given: {', '.join(missing)}.")
+    return Section.of(OmegaConf.to_container(config, resolve=True))
+
+
+class Section(dict):
+    """A part of a config that tells which key it lacks.
+
+    Args:
+        place: of the part in the config.
+    """
+
+    def __init__(self, values: Mapping[str, Any], place: str) -> None:
+        super().__init__(values)
+        self.place = place
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], place: str = "") -> Self:
+        """The mapping and all mappings in it."""
+        inner = {k: cls.of(v, f"{place}{k}.") if isinstance(v, Mapping) else v for k, v in values.items()}
+        return cls(inner, place)
+
+    def __missing__(self, key: str) -> None:
+        raise FlixError(f"config key {self.place}{key} is missing.")
+
+
+def key_values(arguments: Sequence[str], about: str, positional: str | None = None) -> dict[str, Any]:
+    """The `key=value` arguments of a command; `--help` prints `about` and ends it.
+
+    Args:
+        positional: the key that an argument without `=` is the value of.
+
+    Raises:
+        FlixError: an argument that is no `key=value`.
+    """
+    if {"-h", "--help"} & set(arguments):
+        print(about.strip())
+        sys.exit(0)
+    plain = [argument for argument in arguments if "=" not in argument]
+    if len(plain) > (positional is not None):
+        raise FlixError(f"{plain[-1]!r}: arguments are written key=value; --help shows them.")
+    try:
+        found = OmegaConf.to_container(OmegaConf.from_cli([a for a in arguments if "=" in a]))
+    except YAMLError as error:
+        raise FlixError(f"arguments {' '.join(arguments)!r}: {error}") from error
+    return {**found, positional: plain[0]} if plain else found
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """`error` and what caused it, outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,92 @@
+"""Files and folders written whole or not at all, and names that stay inside their folder."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flix_lightning.common.errors import FlixError
+
+
+def plain_name(place: str, name: Any) -> str:
+    """The name, if it can be one of a file.
+
+    Raises:
+        FlixError: it is no text, or holds what leads elsewhere: a slash, a leading dot, an unprintable character.
+    """
+    if (
+        not isinstance(name, str)
+        or not name
+        or name.startswith(".")
+        or set(name) & set("/\\")
+        or not name.isprintable()
+    ):
+        raise FlixError(f"{place}: a name for a folder or file, without slashes or a leading dot; got {name!r}.")
+    return name
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and its parents.
+
+    Raises:
+        FlixError: the file system refuses.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FlixError(f"cannot make the directory {str(path)!r}: {error.strerror}.") from error
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; it is on the disk, under its name, when this returns.
+
+    Raises:
+        FlixError: the file system refuses (full, read-only); what stood there before still stands.
+    """
+    if not path.name:
+        raise FlixError(f"{str(path)!r} names no file.")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        try:
+            partial.unlink(missing_ok=True)
+        except OSError:
+            pass  # a read-only file system keeps what it has
+        raise FlixError(
+            f"cannot write {str(path)!r}: {error.strerror}. What was saved before is whole; when there is room, the "
+            "same command continues."
+        ) from error
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill that then takes the place of `path`; an error on the way leaves all as it was.
+
+    Raises:
+        FlixError: something else lies at `path`.
+    """
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        made = {file.name for file in partial.iterdir()}
+        if path.exists() and not (path.is_dir() and made >= {file.name for file in path.iterdir()}):
+            raise FlixError(f"{str(path)!r} exists and holds something else; choose another place.")
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    shutil.rmtree(path, ignore_errors=True)
+    partial.replace(path)

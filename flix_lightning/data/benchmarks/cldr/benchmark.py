@@ -1,0 +1,37 @@
+"""The embedded benchmark: real multilingual text from Unicode CLDR, with nothing to download and nothing stored."""
+
+from collections.abc import Iterable, Mapping
+
+from flix_lightning.common.errors import unknown
+from flix_lightning.data.benchmarks.cldr.drawn import Drawn, check_count
+from flix_lightning.data.benchmarks.cldr.languages import CELLS
+from flix_lightning.data.benchmarks.cldr.rows import Row, draw_rows
+from flix_lightning.data.benchmarks.cldr.tasks import TASKS
+from flix_lightning.data.cells import Cell
+
+
+class Cldr(Drawn):
+    """Five tasks, 51 languages, 92 cells.
+
+    Args:
+        rows, seed: see `Drawn`.
+        scarce: language -> training rows a cell, where they are not `rows["train"]`: low-resource languages.
+    """
+
+    name = "cldr"
+    tasks = TASKS
+    cells = tuple(Cell(task, language) for task, languages in CELLS.items() for language in languages)
+
+    def __init__(self, rows: Mapping[str, int], seed: int = 0, scarce: Mapping[str, int] | None = None) -> None:
+        super().__init__(rows, seed)
+        self.scarce = dict(scarce or {})
+        for language, count in self.scarce.items():
+            if language not in {cell.language for cell in self.cells}:
+                raise unknown("benchmark.scarce", language, {cell.language for cell in self.cells})
+            check_count(f"benchmark.scarce.{language}", count)
+
+    def count(self, cell: Cell, split: str) -> int:
+        return self.scarce.get(cell.language, self.rows[split]) if split == "train" else self.rows[split]
+
+    def draw(self, cell: Cell, split: str) -> Iterable[Row]:
+        return draw_rows(cell.task, cell.language, split, self.seed)

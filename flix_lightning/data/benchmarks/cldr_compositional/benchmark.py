@@ -1,0 +1,35 @@
+"""The compositional benchmark: questions and entity extraction, answered in another language or in a date style."""
+
+from collections.abc import Iterable, Mapping
+from random import Random
+
+from flix_lightning.data.benchmarks.cldr.drawn import Drawn, check_count
+from flix_lightning.data.benchmarks.cldr.rows import Row, distinct
+from flix_lightning.data.benchmarks.cldr_compositional.rows import draft
+from flix_lightning.data.benchmarks.cldr_compositional.tasks import COMPOSITE, TASKS
+from flix_lightning.data.cells import Cell
+
+
+class CldrCompositional(Drawn):
+    """Nine single and fourteen composite tasks on English text.
+
+    Args:
+        rows, seed: see `Drawn`.
+        composite_train_rows: training rows of a composite task, which are meant to be few.
+    """
+
+    name = "cldr_compositional"
+    tasks = TASKS
+    cells = tuple(Cell(task, "en") for task in TASKS)
+
+    def __init__(self, rows: Mapping[str, int], composite_train_rows: int, seed: int = 0) -> None:
+        super().__init__(rows, seed)
+        check_count("benchmark.composite_train_rows", composite_train_rows)
+        self.composite_train_rows = composite_train_rows
+
+    def count(self, cell: Cell, split: str) -> int:
+        return self.composite_train_rows if split == "train" and cell.task in COMPOSITE else self.rows[split]
+
+    def draw(self, cell: Cell, split: str) -> Iterable[Row]:
+        rng = Random(f"{self.seed}/{cell}/{split}")
+        return distinct(lambda: draft(cell.task, rng), split, str(cell))

@@ -1,0 +1,247 @@
+"""The LightningDataModule: tokenised cells, mixed global batches for training, mixed batches for scoring."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Self
+
+import numpy as np
+from lightning import LightningDataModule
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch.utils.data import DataLoader, Dataset, Sampler
+from transformers import PreTrainedTokenizerBase
+
+from flix_lightning.common.errors import FlixError
+from flix_lightning.data.batches import EvalBatch, TrainBatch
+from flix_lightning.data.benchmarks.benchmark import Benchmark, Example
+from flix_lightning.data.cells import Cell
+from flix_lightning.data.mixture import Mixture, sampling_probabilities
+from flix_lightning.data.sampling import GlobalBatches, batches_within
+from flix_lightning.data.tokens.encoding import Encoded, generation_batch, padded, training_batch
+from flix_lightning.data.tokens.places import target_places
+from flix_lightning.data.tokens.store import Caching
+from flix_lightning.data.tokens.tokenised import TokenisedCells
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How often each training cell is drawn; see `sampling_probabilities`."""
+
+    temperature: float = 1.0
+    cap: int | None = None
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.probabilities([1])  # refuses impossible settings before any data is made
+
+    def probabilities(self, sizes: Sequence[int]) -> np.ndarray:
+        """(cells,), from the cells' numbers of training examples."""
+        return sampling_probabilities(sizes, self.temperature, self.cap, self.scale)
+
+
+@dataclass(frozen=True)
+class Batching:
+    """Sizes of batches.
+
+    Args:
+        batch_size: examples a step, all processes and micro-batches together.
+        micro_batch_size: examples a process takes at once; by default its whole share.
+        bucket: steps whose batches are sorted by length together.
+        eval_batch_size: examples generated at once.
+        eval_batch_tokens: fewer where their prompts and longest answers, padded, would be more tokens than that. Only
+            scoring has such a budget: a training batch's examples do not depend on their lengths.
+        max_prompt_tokens: longer prompts lose their end; the number cut is counted.
+        workers: loader processes.
+        stream_chunk: training cells of more rows are read and tokenised that many rows at a time, while training, and
+            are walked in that order, each chunk in a seeded order of its own; by default every cell is tokenised first.
+    """
+
+    batch_size: int
+    micro_batch_size: int | None = None
+    bucket: int = 8
+    eval_batch_size: int = 128
+    eval_batch_tokens: int | None = None
+    max_prompt_tokens: int = 1024
+    workers: int = 0
+    stream_chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        optional = ("stream_chunk", "eval_batch_tokens")
+        for name in ("batch_size", "bucket", "eval_batch_size", "max_prompt_tokens", *optional):
+            value = getattr(self, name)
+            if not (value is None and name in optional) and (not isinstance(value, int) or value < 1):
+                raise FlixError(f"data.{name}: a whole number of at least 1; got {value!r}.")
+
+    def micro_batches(self, processes: int) -> int:
+        """Micro-batches that a process walks through in one step.
+
+        Raises:
+            FlixError: the batch does not divide evenly.
+        """
+        share, rest = divmod(self.batch_size, processes)
+        micro = self.micro_batch_size or max(share, 1)
+        if rest or share % micro:
+            raise FlixError(
+                f"data.batch_size {self.batch_size} does not divide into {processes} process(es) with micro-batches "
+                f"of {micro}; choose sizes that do."
+            )
+        return share // micro
+
+
+class _TrainShares(Dataset):
+    """(step, micro-batch) -> this process's `TrainBatch`."""
+
+    def __init__(self, data: "MixtureDataModule", rank: int, processes: int) -> None:
+        self.data, self.rank, self.processes = data, rank, processes
+        self.micro_batches = data.batching.micro_batches(processes)
+
+    def __getitem__(self, key: tuple[int, int]) -> TrainBatch:
+        step, micro = key
+        draws = self.data.global_batches[step]
+        cells = [self.data.mixture.train[c] for c in draws.cells]
+        rows = [self.data.tokenised.encoded(cell, "train")[r] for cell, r in zip(cells, draws.rows)]
+        # rows lie sorted by length: every n-th one gives all shares like lengths
+        positions = list(range(micro * self.processes + self.rank, len(rows), self.processes * self.micro_batches))
+        share = [rows[i] for i in positions]
+        is_encoder_decoder = self.data.tokenised.is_encoder_decoder
+        inputs = training_batch(share, self.data.tokenizer.pad_token_id, is_encoder_decoder)
+        places = target_places(inputs["labels"], is_encoder_decoder)
+        return TrainBatch(inputs, step, cells, positions, sum(len(row.target) for row in rows), places)
+
+
+class _Steps(Sampler):
+    """Endless (step, micro-batch) keys from a step on."""
+
+    def __init__(self, first: int, micro_batches: int) -> None:
+        self.first, self.micro_batches = first, micro_batches
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((step, micro) for step in count(self.first) for micro in range(self.micro_batches))
+
+
+class MixtureDataModule(LightningDataModule):
+    """Batches over the cells of a mixture.
+
+    Args:
+        benchmark: the source of examples.
+        mixture: which of its cells train.
+        tokenizer: the backbone's.
+        is_encoder_decoder: the backbone's kind.
+        mixing: how often each cell is drawn.
+        batching: sizes.
+        seed: of the order of examples.
+        caching: where tokenised data is kept.
+    """
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        mixture: Mixture,
+        tokenizer: PreTrainedTokenizerBase,
+        is_encoder_decoder: bool,
+        mixing: Mixing,
+        batching: Batching,
+        seed: int,
+        caching: Caching,
+    ) -> None:
+        super().__init__()
+        self.benchmark, self.mixture, self.tokenizer = benchmark, mixture, tokenizer
+        self.mixing, self.batching, self.seed, self.caching = mixing, batching, seed, caching
+        self.validated_cells = self._having(mixture.train, "validation") if mixture.train else ()
+        self.score(mixture.cells, "test")
+        self.tokenised = TokenisedCells(
+            benchmark, tokenizer, is_encoder_decoder, batching.max_prompt_tokens, caching, batching.stream_chunk
+        )
+
+    def prepare_data(self) -> None:
+        """Tokenise what is not yet kept: one process a machine does, the others wait."""
+        for cell in self.mixture.train:
+            self.tokenised.encoded(cell, "train")
+
+    def setup(self, stage: str | None = None) -> None:
+        if stage != "fit" or hasattr(self, "global_batches"):
+            return
+        sizes = [len(self.tokenised.encoded(cell, "train")) for cell in self.mixture.train]
+        for cell in self.validated_cells:
+            self.tokenised.encoded(cell, "validation")  # so that what is counted as cut does not depend on restarts
+        self.probabilities = self.mixing.probabilities(sizes)
+        self.global_batches = GlobalBatches(
+            sizes,
+            self.probabilities,
+            self.batching.batch_size,
+            self.seed,
+            self.batching.bucket,
+            self._length,
+            self.batching.stream_chunk,
+        )
+
+    def _length(self, cell: int, row: int) -> int:
+        return self.tokenised.encoded(self.mixture.train[cell], "train").length(row)
+
+    def train_dataloader(self) -> DataLoader:
+        """From the step that the trainer stands at, so that resuming needs no loader state."""
+        trainer = self.trainer
+        shares = _TrainShares(self, trainer.global_rank, trainer.world_size)
+        steps = _Steps(trainer.global_step, shares.micro_batches)
+        return DataLoader(shares, batch_size=None, sampler=steps, num_workers=self.batching.workers)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._scoring_loader(self.validated_cells, "validation")
+
+    def score(self, cells: Sequence[Cell], split: str) -> None:
+        """Say what the next test pass scores: those of `cells` that have rows of `split`.
+
+        Raises:
+            FlixError: none has.
+        """
+        self.scored_cells, self.scored_split = self._having(cells, split), split
+        self.unscored_cells = tuple(cell for cell in cells if cell not in self.scored_cells)
+
+    def _having(self, cells: Sequence[Cell], split: str) -> tuple[Cell, ...]:
+        found = tuple(cell for cell in cells if split in self.benchmark.splits(cell))
+        if not found:
+            raise FlixError(f"none of the {len(cells)} cells of the mixture has {split} rows in {self.benchmark.name}.")
+        return found
+
+    def scoring_on(self, benchmark: Benchmark) -> Self:
+        """The same data module over the cells of another benchmark, for scoring."""
+        if benchmark is self.benchmark:
+            return self
+        mixture = Mixture(train=(), zero_shot=tuple(benchmark.cells))
+        kind = self.tokenised.is_encoder_decoder
+        return type(self)(benchmark, mixture, self.tokenizer, kind, self.mixing, self.batching, self.seed, self.caching)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._scoring_loader(self.scored_cells, self.scored_split)
+
+    def _scoring_loader(self, cells: Sequence[Cell], split: str) -> DataLoader:
+        """Mixed batches of all examples of `cells`, sorted by length; each process takes every n-th one.
+
+        The batches are those of one process, so that the answers are too, to the last bit. All processes get the same
+        number: who has none left repeats one, not counted. Processes that share one sharded backbone have to walk
+        through the same batches together; there only the first one counts.
+        """
+        rows, sizes = self._scored_rows(cells, split), self.batching
+        lengths = [(limit, padded(length)) for limit, length, *_ in rows]
+        cuts = batches_within(lengths, sizes.eval_batch_size, sizes.eval_batch_tokens)
+        batches = [rows[cut] for cut in cuts]
+        rank, processes = self.trainer.global_rank, self.trainer.world_size
+        if isinstance(self.trainer.strategy, ModelParallelStrategy):
+            return DataLoader([self._scoring_batch(batch, rank == 0) for batch in batches], batch_size=None)
+        numbers = range(rank, -(-len(batches) // processes) * processes, processes)
+        mine = [self._scoring_batch(batches[n % len(batches)], n < len(batches)) for n in numbers]
+        return DataLoader(mine, batch_size=None)
+
+    def _scored_rows(self, cells: Sequence[Cell], split: str) -> list[tuple[int, int, Cell, Example, Encoded]]:
+        """(longest target, length of prompt, cell, example, tokens) of every example, those of like length together."""
+        rows: list[tuple[int, int, Cell, Example, Encoded]] = []
+        for cell in cells:
+            limit = self.benchmark.tasks[cell.task].max_target_tokens
+            pairs = zip(self.benchmark.examples(cell, split), self.tokenised.encoded(cell, split), strict=True)
+            rows += [(limit, len(encoded.prompt), cell, example, encoded) for example, encoded in pairs]
+        return sorted(rows, key=lambda row: (row[0], row[1], row[3].id))
+
+    def _scoring_batch(self, rows: list[tuple[int, int, Cell, Example, Encoded]], counted: bool) -> EvalBatch:
+        limits, _, cells, examples, encoded = (list(column) for column in zip(*rows))
+        inputs = generation_batch(encoded, self.tokenizer.pad_token_id, self.tokenised.is_encoder_decoder)
+        return EvalBatch(inputs, cells, [e.id for e in examples], [e.target for e in examples], max(limits), counted)

@@ -1,0 +1,71 @@
+"""Score a finished run on any cells of any benchmark, seen or zero-shot."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+
+from flix_lightning.common.errors import unknown
+from flix_lightning.common.files import plain_name, write_whole
+from flix_lightning.data.benchmarks.benchmark import SPLITS, Benchmark
+from flix_lightning.data.mixture import ALL, Mixture
+from flix_lightning.evaluation.unseen.few_shot import stand_ins
+from flix_lightning.evaluation.unseen.policy import TASK_ONLY, UnseenLanguage
+from flix_lightning.models.backbone import Backbone
+from flix_lightning.training.assembly import build_finished
+from flix_lightning.training.results import cell_rows, read_record
+
+
+def evaluate(
+    run: Path,
+    trained_on: Benchmark,
+    scored_on: Benchmark,
+    backbone: Backbone,
+    trainer: Trainer,
+    split: str = "test",
+    tasks: str | Sequence[str] = ALL,
+    languages: str | Sequence[str] = ALL,
+    where: Mapping[str, str | Sequence[str]] | None = None,
+    eval_batch_size: int = 128,
+    unseen_language: UnseenLanguage = TASK_ONLY,
+) -> dict[str, Any]:
+    """Score the run's adapters, by default on every cell of `scored_on`, and write the scores beside its record.
+
+    `tasks`, `languages` and `where`, axis -> values, choose among the cells. `unseen_language` says what serves
+    languages that were not trained; the scores of each policy have a file.
+
+    Raises:
+        FlixError: the run is unfinished, or a split or a value of an axis is unknown.
+    """
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
+    record = read_record(run)
+    config: Mapping[str, Any] = record["config"]
+    config = {**config, "data": {**config["data"], "eval_batch_size": eval_batch_size}}
+    experiment = build_finished(run, config, trained_on, backbone)
+    cells = Mixture.select(scored_on.cells, tasks, languages, where=where).cells
+    data = experiment.datamodule.scoring_on(scored_on)
+    module = experiment.module
+    served = stand_ins(unseen_language, module, data, cells, trainer)
+    module.composer = module.composer.with_stand_ins(served)
+    data.score(cells, split)
+    module.tasks = scored_on.tasks
+    trainer.test(module, datamodule=data, verbose=False)
+    scores = {
+        **{key: record[key] for key in ("name", "config", "parameters", "steps", "best_step", "seconds")},
+        "split": split,
+        "benchmark": scored_on.name,
+        "unseen_language": asdict(unseen_language),
+        "stand_ins": {str(f): {str(k): round(w, 4) for k, w in known.items()} for f, known in served.items()},
+        "cells": cell_rows(module.test_scores, experiment.datamodule.mixture, scored_on.tasks),
+        "unscored_cells": list(map(str, data.unscored_cells)),
+        "left_out_rows": len(data.benchmark.left_out),
+        "truncated_examples": data.tokenised.truncated,
+    }
+    policy = "" if unseen_language == TASK_ONLY else f"-{unseen_language.stand_in}"
+    path = run / f"scores-{plain_name('benchmark.name', scored_on.name)}-{split}{policy}.json"
+    write_whole(path, json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
+    return scores

@@ -1,0 +1,74 @@
+"""What serves an unseen language in evaluation: its task alone, as in the paper, or known languages in its place.
+
+A policy changes the composition only: which language features stand in for the unknown one, and with what weights.
+Adapter banks and training know nothing of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flix_lightning.adapters.features import Feature, FeatureSpace
+from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.data.languages import family, script
+
+if TYPE_CHECKING:  # reports name the policies, and need no torch
+    from flix_lightning.adapters.composition import StandIns
+
+STAND_INS = ("task_only", "mean", "family", "script", "few_shot")
+LANGUAGE = "language"  # the axis this is about
+
+
+@dataclass(frozen=True)
+class UnseenLanguage:
+    """A policy for unseen languages.
+
+    Args:
+        stand_in: the known languages that stand in, with weights that sum to 1: none, `task_only` (the paper); the
+            `mean` of all, of those nearest by `family`, of those that share the `script`; or all with weights learned
+            from labelled examples, `few_shot`. A language for which there are none keeps its task alone.
+        examples: labelled examples a cell to learn from, its first training rows.
+        steps, lr: of the learning.
+
+    Raises:
+        FlixError: a setting out of its range.
+    """
+
+    stand_in: str = "task_only"
+    examples: int = 0
+    steps: int = 0
+    lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.stand_in not in STAND_INS:
+            raise unknown("unseen_language.stand_in", self.stand_in, STAND_INS)
+        if self.stand_in == "few_shot" and not min(self.examples, self.steps, self.lr) > 0:
+            raise FlixError(
+                "unseen_language: few_shot needs examples, steps and lr above 0; got "
+                f"examples={self.examples!r}, steps={self.steps!r}, lr={self.lr!r}."
+            )
+
+    def stand_ins(self, features: Sequence[Feature], space: FeatureSpace) -> "StandIns":
+        """Stand-ins for those of `features` that are unknown languages; none where they are yet to be learned."""
+        known = [feature for feature in space if feature.axis == LANGUAGE]
+        absent = [feature for feature in features if feature.axis == LANGUAGE and feature not in space]
+        found = {feature: self._nearest(feature.value, known) for feature in absent}
+        return {feature: dict.fromkeys(near, 1 / len(near)) for feature, near in found.items() if near}
+
+    def _nearest(self, language: str, known: Sequence[Feature]) -> list[Feature]:
+        if self.stand_in == "family":
+            shared = {feature: _shared_groups(language, feature.value) for feature in known}
+            closest = max(shared.values(), default=0)
+            return [feature for feature in known if shared[feature] == closest > 0]
+        if self.stand_in == "script":
+            return [feature for feature in known if script(feature.value) == script(language) is not None]
+        return list(known) if self.stand_in == "mean" else []
+
+
+TASK_ONLY = UnseenLanguage()  # the paper's rule
+
+
+def _shared_groups(one: str, other: str) -> int:
+    """How many groups two languages share, from the family down."""
+    pairs = zip(family(one), family(other))
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(family(one)), len(family(other))))

@@ -1,0 +1,149 @@
+"""The model card of an export: what it is, how well it does by the run's record, how to load it, its licences."""
+
+from collections.abc import Mapping, Sequence
+from string import Template
+from typing import Any
+
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.features import Feature
+from flix_lightning.data.cells import Cell
+from flix_lightning.data.mixture import Mixture
+from flix_lightning.data.tokens.encoding import PROMPT_END
+
+CARD = Template("""\
+---
+base_model: $backbone
+library_name: $library
+license: other
+language: [$languages]
+tags: [flix, multilingual]
+---
+
+# $title
+
+$what
+
+| task | language | standing | metric | score |
+|---|---|---|---|---|
+$scores
+
+Scores are in 0 to 100, those of the run on the $split split of `$benchmark`, with greedy decoding. *Seen*: the pair of
+task and language was trained. *Unseen combination*: both were trained, but not together. *Unseen language*: the
+language was not trained.
+
+## Prompts
+
+$prompts
+
+The model reads the prompt$end. `{language}` is the English name of the language.
+
+## Load
+
+```python
+$load
+```
+
+## Training
+
+$steps steps of $batch_size examples, mixture `$mixture`, seed $seed, FLix Lightning at commit `$commit`, its best
+checkpoint by validation. Features and ranks: $features.
+
+## Licence
+
+These weights are derived from the backbone `$backbone` and the data of `$benchmark`; the licences of both apply.
+$notes
+""")
+LIBRARY = {"peft": "peft", "merged": "transformers", "bank": "flix-lightning"}
+WHAT = {
+    "peft": "A LoRA for `{backbone}`: the sum of the low-rank updates of {features}, trained as {method}.",
+    "merged": "`{backbone}` with the low-rank updates of {features} added to its weights, trained as {method}.",
+    "bank": "Low-rank updates of `{backbone}` for tasks and languages, trained as {method}: any task composes with "
+    "any language.",
+}
+METHOD = "[featurized low-rank mixtures](https://arxiv.org/abs/2402.17934)"
+CALIBRATED = ", corrected by [Learnable Calibration](https://arxiv.org/abs/2507.16083)"
+LOAD = {
+    "peft": """\
+from peft import PeftModel
+from transformers import {auto}
+
+backbone = {auto}.from_pretrained("{backbone}")
+model = PeftModel.from_pretrained(backbone, "path/of/this/folder")""",
+    "merged": """\
+from transformers import {auto}, AutoTokenizer
+
+model = {auto}.from_pretrained("path/of/this/folder")
+tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder")""",
+    "bank": """\
+from flix_lightning.inference import FlixModel
+from flix_lightning.models.pretrained import load_pretrained
+
+model = FlixModel.from_bank("path/of/this/folder/adapter.safetensors", load_pretrained("{backbone}"))
+print(model.generate(["..."], task="...", language="..."))""",
+}
+NOTES = {
+    "tiny": "`tiny`: Apache-2.0, shipped in FLix Lightning, which writes it as a folder with `to=backbone`.",
+    **{
+        name: f"`{name}`: Unicode CLDR data as shipped in babel, Unicode License v3."
+        for name in ("cldr", "cldr_compositional")
+    },
+}
+
+
+def model_card(
+    to: str,
+    bank: Bank,
+    record: Mapping[str, Any],
+    is_encoder_decoder: bool,
+    cells: Sequence[Cell],
+    ranks: Mapping[Feature, int],
+) -> str:
+    """The card of an export.
+
+    Args:
+        to: `peft`, `merged` or `bank`.
+        bank: what is exported.
+        record: of the run that trained it.
+        is_encoder_decoder: the backbone's kind.
+        cells: that the export is for; one of a LoRA or merged model.
+        ranks: of the features that it is made of.
+    """
+    config = record["config"]
+    words = {
+        "backbone": bank.backbone,
+        "features": " and ".join(f"`{feature}`" for feature in ranks),
+        "method": METHOD + (CALIBRATED if "bank" in config["adapter"] else ""),
+        "auto": "AutoModelForSeq2SeqLM" if is_encoder_decoder else "AutoModelForCausalLM",
+    }
+    tasks = dict.fromkeys(cell.task for cell in cells)
+    notes = [NOTES[name] for name in (bank.backbone, record["benchmark"]) if name in NOTES]
+    return CARD.substitute(
+        backbone=bank.backbone,
+        library=LIBRARY[to],
+        languages=", ".join(sorted({repr(cell.language) for cell in cells})),
+        title=record["name"] + ("" if to == "bank" else f": {cells[0].task} in {cells[0].language}"),
+        what=WHAT[to].format(**words),
+        scores="\n".join(_score_row(cell, bank, record) for cell in cells),
+        split=record["split"],
+        benchmark=record["benchmark"],
+        prompts="\n".join(f"- {task}: `{bank.tasks[task].prompt}`" for task in tasks),
+        end=", in the tokenizer's chat template where it has one"
+        + ("" if is_encoder_decoder else f", else followed by {PROMPT_END!r}"),
+        load=LOAD[to].format(**words),
+        steps=record["steps"],
+        batch_size=config["data"]["batch_size"],
+        mixture=config["mixture"]["name"],
+        seed=config["seed"],
+        commit=record["environment"]["commit"],
+        features=", ".join(f"{feature} {rank}" for feature, rank in ranks.items()),
+        notes="\n".join(notes),
+    )
+
+
+def _score_row(cell: Cell, bank: Bank, record: Mapping[str, Any]) -> str:
+    """A line of the table; without a score where the run did not score the cell."""
+    place = cell.task, cell.language, dict(cell.attributes)
+    rows = [row for row in record["cells"] if (row["task"], row["language"], row.get("attributes", {})) == place]
+    score = f"{rows[0]['score']:.1f}" if rows else ""
+    standing = Mixture(train=bank.cells).group(cell)
+    return f"| {cell.task} | {cell.language} | {standing} | {bank.tasks[cell.task].metric} | {score} |"

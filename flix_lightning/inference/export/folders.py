@@ -1,0 +1,124 @@
+"""Export a finished run: for each cell a folder with a LoRA or a merged model, or one folder with the whole bank."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.features import Feature
+from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.files import whole_folder
+from flix_lightning.data.cells import Cell
+from flix_lightning.data.mixture import ALL
+from flix_lightning.inference.export.card import model_card
+from flix_lightning.inference.export.composed import check_lora, merged_model, one_composition, served_rank, write_lora
+from flix_lightning.inference.model import FlixModel
+from flix_lightning.training.results import read_record
+
+FORMATS = ("peft", "merged", "bank", "backbone")
+CARD = "README.md"
+LANGUAGE = re.compile(r"\w[\w.+-]*")
+
+
+def export(
+    run: str, to: str, cells: str | Sequence[str] = ALL, out: str | None = None, rank: int | None = None
+) -> list[Path]:
+    """Write a finished run in another format; returns the folders made.
+
+    Args:
+        run: its directory.
+        to: `peft` and `merged` make a folder for each of `cells`, `bank` one of all features, `backbone` one of the
+            bare backbone with its tokenizer.
+        cells: `all` that the run trained or scored, or pairs `task/language`, trained or not.
+        out: where the folders are made; by default `export/<to>` in the run's directory.
+        rank: of every LoRA, filled up with zeros; by default the smallest that vLLM can be set to and that holds all.
+
+    Raises:
+        FlixError: the run is unfinished, or an unknown format, task or pair.
+    """
+    if to not in FORMATS:
+        raise unknown("to", to, FORMATS)
+    record = read_record(Path(run))
+    folder = Path(out) if out else Path(run) / "export" / to
+    if to == "bank" and (corrected := record["config"]["adapter"].get("bank")):
+        raise FlixError(f"to: 'bank': this calibration's is {corrected!r}. Allowed: peft, merged, backbone.")
+    model = FlixModel.from_run(run, device="cpu")
+    if to == "backbone":
+        return [export_backbone(model, folder)]
+    chosen = chosen_cells(model, record, cells)
+    if to == "bank":
+        return [export_bank(model, record, chosen, folder)]
+    return export_cells(model, record, to, chosen, folder, rank)
+
+
+def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence[str]) -> list[Cell]:
+    """The cells that `cells` names.
+
+    Raises:
+        FlixError: none, a name that is no pair, or an unknown task.
+    """
+    if cells == ALL:
+        rows = record["cells"]
+        return [Cell(row["task"], row["language"], tuple(row.get("attributes", {}).items())) for row in rows]
+    found = []
+    for name in [cells] if isinstance(cells, str) else cells:
+        task, _, language = str(name).partition("/")
+        if not LANGUAGE.fullmatch(language):
+            raise FlixError(f"cells: a cell is written task/language, e.g. ner/sw; got {name!r}.")
+        found.append(model.cell(task, language))
+    if not found:
+        raise FlixError(f"cells: none named. Allowed: {ALL!r}, or pairs task/language, e.g. ner/sw.")
+    return found
+
+
+def export_cells(
+    model: FlixModel, record: dict[str, Any], to: str, cells: Sequence[Cell], folder: Path, rank: int | None
+) -> list[Path]:
+    """A folder `<task>-<language>` for each cell, with the values of further axes if it has any; one rank for all."""
+    composed = {cell: one_composition(model.composer, cell) for cell in cells}
+    if to == "peft" and rank is None:
+        rank = served_rank(max(len(index) for index, _ in composed.values()))
+    for one in composed.values() if to == "peft" else ():
+        check_lora(model.backbone, *one)
+    folders = []
+    for cell, (index, weight) in composed.items():
+        folders.append(folder / "-".join([cell.task, cell.language, *dict(cell.attributes).values()]))
+        with whole_folder(folders[-1]) as partial:
+            if to == "peft":
+                write_lora(partial, model.backbone, index, weight, rank)
+            else:
+                merged_model(model.backbone, index, weight).save_pretrained(partial)
+                model.tokenizer.save_pretrained(partial)
+            ranks = {feature: model.composer.allocation[feature] for feature in model.composer.active(cell)}
+            _write_card(partial, to, model, record, [cell], ranks)
+    return folders
+
+
+def _write_card(
+    folder: Path,
+    to: str,
+    model: FlixModel,
+    record: dict[str, Any],
+    cells: Sequence[Cell],
+    ranks: Mapping[Feature, int],
+) -> None:
+    card = model_card(to, model.bank, record, model.backbone.config.is_encoder_decoder, cells, ranks)
+    (folder / CARD).write_text(card, encoding="utf8")
+
+
+def export_bank(model: FlixModel, record: dict[str, Any], cells: Sequence[Cell], folder: Path) -> Path:
+    with whole_folder(folder) as partial:
+        model.bank.write(partial / ADAPTER)
+        _write_card(partial, "bank", model, record, cells, model.bank.ranks)
+    return folder
+
+
+def export_backbone(model: FlixModel, folder: Path) -> Path:
+    with whole_folder(folder) as partial:
+        none = torch.empty(0, dtype=torch.long)
+        merged_model(model.backbone, none, none.float()).save_pretrained(partial)
+        model.tokenizer.save_pretrained(partial)
+    return folder

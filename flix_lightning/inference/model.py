@@ -1,0 +1,172 @@
+"""A trained bank ready to answer: requests of any tasks and languages, mixed in one batch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import torch
+
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.calibration import calibrate
+from flix_lightning.adapters.composition import ActiveComposition
+from flix_lightning.adapters.corrections import Calibration, load_corrections, read_corrections
+from flix_lightning.adapters.injection import inject
+from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.settings import fill, without
+from flix_lightning.data.benchmarks.benchmark import load_benchmark
+from flix_lightning.data.cells import Cell
+from flix_lightning.data.language_words import in_words
+from flix_lightning.data.mixture import build_mixture
+from flix_lightning.data.tasks import Task
+from flix_lightning.data.tokens.encoding import encode, generation_batch
+from flix_lightning.models.backbone import Backbone, stored_backbone
+from flix_lightning.models.generation import greedy
+from flix_lightning.training.run_directory import read_config
+
+Text = str | Mapping[str, str]  # the input, or the fields of the task's prompt
+
+
+class FlixModel:
+    """A backbone with a trained bank.
+
+    Args:
+        backbone: the one that the bank was trained on; adapted in place.
+        bank: the trained features.
+        device: to compute on; a GPU where there is one, by default.
+
+    Raises:
+        FlixError: the bank does not fit the backbone.
+    """
+
+    def __init__(self, backbone: Backbone, bank: Bank, device: str | None = None) -> None:
+        self.backbone, self.tokenizer = backbone
+        self.bank, self.composer = bank, bank.composer()
+        self.active = ActiveComposition(self.composer.total_rank)
+        inject(self.backbone, self.composer.total_rank, self.active, bank.modules, bank.scaling)
+        bank.load_into(self.backbone, self.composer)
+        try:
+            self.backbone.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        except (RuntimeError, AssertionError) as error:  # no such device, or torch is built without it
+            raise FlixError(f"device: {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+
+    @staticmethod
+    def from_run(run: str | Path, device: str | None = None, trust_remote_code: bool = False) -> "FlixModel":
+        """The adapters of a finished run on its backbone.
+
+        Args:
+            trust_remote_code: run the Python code that comes with the backbone, if it is of that kind.
+
+        Raises:
+            FlixError: no finished run lies there.
+        """
+        config, run = read_config(Path(run)), Path(run)
+        backbone = stored_backbone(config["model"], trust_remote_code)
+        if "bank" in config["adapter"]:
+            return FlixModel._corrected(config, run, backbone, device)
+        return FlixModel(backbone, Bank.read(run), device)
+
+    @staticmethod
+    def _corrected(config: Mapping[str, Any], run: Path, backbone: Backbone, device: str | None) -> "FlixModel":
+        """The bank of a calibration run with its corrections behind; it also knows the run's tasks and cells."""
+        calibration = fill("adapter", Calibration, without(config["adapter"], "name"))
+        benchmark = load_benchmark(config["benchmark"])
+        cells, model = build_mixture(config, benchmark).train, FlixModel(backbone, calibration.read(), device)
+        composer = calibration.composer(model.composer, cells)
+        rows = composer.total_rank - model.composer.total_rank
+        model.active, corrections = calibrate(model.backbone, rows, calibration.rank is None)
+        load_corrections(corrections, read_corrections(run))
+        model.composer, known = composer, dict.fromkeys((*model.bank.cells, *cells))
+        model.bank = replace(model.bank, tasks={**model.bank.tasks, **benchmark.tasks}, cells=tuple(known))
+        return model
+
+    @staticmethod
+    def from_bank(path: str | Path, backbone: Backbone, device: str | None = None) -> "FlixModel":
+        """The adapters of a bank file on a backbone of the caller's, as `load_tiny` and `load_pretrained` give it."""
+        return FlixModel(backbone, Bank.read(Path(path)), device)
+
+    def cell(self, task: str, language: str) -> Cell:
+        """The cell of a request: the trained one, or a new pair. An unknown language is served by its task alone.
+
+        Raises:
+            FlixError: the bank has no such task.
+        """
+        if task not in self.bank.tasks:
+            raise unknown("task", task, self.bank.tasks)
+        trained = (cell for cell in self.bank.cells if (cell.task, cell.language) == (task, language))
+        return next(trained, Cell(task, language))
+
+    def prompt(self, text: Text, cell: Cell) -> str:
+        """What the model reads for a request: the task's own prompt around it.
+
+        Raises:
+            FlixError: fields that the prompt does not have.
+        """
+        task = self.bank.tasks[cell.task]
+        if isinstance(text, str):
+            names = prompt_fields(task)
+            if len(names) != 1:
+                raise FlixError(f"task {task.name!r} takes a mapping with the fields {', '.join(names)}, not a text.")
+            text = {names[0]: text}
+        return task.render(in_words(cell.language, {}), **text)
+
+    def generate(
+        self,
+        texts: Text | Sequence[Text],
+        task: str | Sequence[str],
+        language: str | Sequence[str],
+        batch_size: int = 64,
+        max_new_tokens: int | None = None,
+    ) -> list[str]:
+        """Greedy answers, in the order of `texts`.
+
+        Args:
+            texts: inputs, without the words of the prompt; one alone, or several.
+            task, language: of each text, or one for all.
+            batch_size: requests computed at once; those of like length, whatever their cells.
+            max_new_tokens: where an answer ends; by default where the longest answer of its batch may.
+
+        Raises:
+            FlixError: an unknown task, as many texts as neither tasks nor languages, or a size out of its range.
+        """
+        for name, size in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
+            if size is not None and not 1 <= size < 1 << 31:
+                raise FlixError(f"{name}: at least 1, below 2^31; got {size!r}.")
+        texts = [texts] if isinstance(texts, str | Mapping) else list(texts)
+        tasks, languages = _one_each("task", task, len(texts)), _one_each("language", language, len(texts))
+        cells = [self.cell(*pair) for pair in zip(tasks, languages)]
+        prompts = [self.prompt(text, cell) for text, cell in zip(texts, cells)]
+        limits = [max_new_tokens or self.bank.tasks[cell.task].max_target_tokens for cell in cells]
+        return self.answer(cells, prompts, limits, batch_size)
+
+    def answer(
+        self, cells: Sequence[Cell], prompts: Sequence[str], limits: Sequence[int], batch_size: int = 64
+    ) -> list[str]:
+        """Greedy answers to whole prompts, each served by its cell's features and at most its limit of tokens long."""
+        is_encoder_decoder = self.backbone.config.is_encoder_decoder
+        rows = encode(self.tokenizer, prompts, [""] * len(prompts), is_encoder_decoder) if prompts else []
+        order = sorted(range(len(rows)), key=lambda i: (limits[i], len(rows[i].prompt)))
+        answers = [""] * len(rows)
+        for start in range(0, len(order), batch_size):
+            part = order[start : start + batch_size]
+            inputs = generation_batch([rows[i] for i in part], self.tokenizer.pad_token_id, is_encoder_decoder)
+            inputs = {name: tensor.to(self.backbone.device) for name, tensor in inputs.items()}
+            self.active.set(self.composer.compose([cells[i] for i in part]).to(self.backbone.device))
+            said = greedy(self.backbone, self.tokenizer, inputs, max(limits[i] for i in part))
+            for i, answer in zip(part, said, strict=True):
+                answers[i] = answer
+        return answers
+
+
+def prompt_fields(task: Task) -> list[str]:
+    """The fields of a task's prompt that come with each example."""
+    names = [field.partition(".")[0] for _, field, _, _ in Formatter().parse(task.prompt) if field]
+    return [name for name in dict.fromkeys(names) if name != "language"]
+
+
+def _one_each(what: str, value: str | Sequence[str], count: int) -> list[str]:
+    values = [value] * count if isinstance(value, str) else list(value)
+    if len(values) != count:
+        raise FlixError(f"{what}: one for all texts, or one for each of the {count}; got {len(values)}.")
+    return values

@@ -1,0 +1,142 @@
+"""From the plain, resolved config to benchmark, mixture, data and model: one section, one constructor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.composition import Composer
+from flix_lightning.adapters.corrections import Calibration, read_corrections
+from flix_lightning.adapters.dropout import FeatureDropout
+from flix_lightning.adapters.method import Method
+from flix_lightning.adapters.ranks import RankAllocation
+from flix_lightning.adapters.warm_start import Finished, WarmStart
+from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import fill, fits, without
+from flix_lightning.data.benchmarks.benchmark import Benchmark
+from flix_lightning.data.cells import Cell
+from flix_lightning.data.datamodule import Batching, Mixing, MixtureDataModule
+from flix_lightning.data.mixture import Mixture, build_mixture
+from flix_lightning.data.tokens.store import Caching
+from flix_lightning.models.backbone import Backbone
+from flix_lightning.training.calibrated_module import CalibratedModule
+from flix_lightning.training.module import FlixModule
+from flix_lightning.training.optimization import Optimization
+from flix_lightning.training.sections import check_sections
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The objects a config stands for."""
+
+    datamodule: MixtureDataModule
+    module: FlixModule
+
+
+def build_method(config: Mapping[str, Any]) -> Method:
+    return fill("adapter", Method, without(config["adapter"], "name"))
+
+
+def build_composer(config: Mapping[str, Any], mixture: Mixture) -> Composer:
+    rank, single = without(config["rank"], "overrides"), config["rank"].get("overrides") or {}
+    if not fits(single, dict[str, dict]):
+        raise FlixError(f"rank.overrides: axis -> value -> rank, as in {{language: {{sw: 4}}}}; got {single!r}.")
+    overrides = {f"{axis}={value}": rank for axis, values in single.items() for value, rank in values.items()}
+    return build_method(config).composer(mixture.train, RankAllocation(rank, overrides))
+
+
+def build_experiment(
+    config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone, trained: Bank | None = None
+) -> Experiment:
+    """Everything a run needs, from its plain config and the two parts that name their own class.
+
+    Args:
+        trained: the bank of the finished run whose config it is, to be scored; otherwise the adapters start as
+            `warm_start` says.
+
+    Raises:
+        FlixError: any setting that is unknown, missing or impossible.
+    """
+    check_sections(config)
+    mixture = build_mixture(config, benchmark)
+    if "bank" in config["adapter"]:
+        module, earlier = _calibrated(config, benchmark, backbone, mixture)
+    else:
+        module, earlier = _adapted(config, benchmark, backbone, mixture, trained)
+    module.optimization.check_axes(module.factor_rows())
+    mixing = fill("mixture.mixing", Mixing, config["mixture"]["mixing"])
+    batching = fill("data", Batching, without(config["data"], "cache"))
+    caching = fill("data.cache", Caching, config["data"].get("cache", {}))
+    datamodule = MixtureDataModule(
+        benchmark,
+        replace(mixture, earlier=earlier),
+        backbone.tokenizer,
+        backbone.model.config.is_encoder_decoder,
+        mixing,
+        batching,
+        config["seed"],
+        caching,
+    )
+    return Experiment(datamodule, module)
+
+
+def _adapted(
+    config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone, mixture: Mixture, trained: Bank | None
+) -> tuple[FlixModule, tuple[Cell, ...]]:
+    """The module that trains adapters, and the cells that these were trained on earlier."""
+    method = build_method(config)
+    start = Finished(trained) if trained else fill("warm_start", WarmStart, config.get("warm_start") or {}).read()
+    dropout = fill("feature_dropout", FeatureDropout, config["feature_dropout"], axes=method.dropout_axes)
+    composer = start.composer(build_composer(config, mixture))
+    module = FlixModule(
+        *backbone,
+        tasks=benchmark.tasks,
+        composer=composer,
+        dropout=dropout,
+        optimization=fill("optimizer", Optimization, config["optimizer"]),
+        max_steps=config["trainer"]["max_steps"],
+        seed=config["seed"],
+        target_modules=method.target_modules,
+        scaling=method.scaling,
+    )
+    module.hold(start.apply(module.backbone, composer))
+    return module, start.earlier(composer)
+
+
+def _calibrated(
+    config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone, mixture: Mixture
+) -> tuple[FlixModule, tuple[Cell, ...]]:
+    """The module that trains corrections of a frozen bank, and the cells that the bank was trained on.
+
+    Raises:
+        FlixError: a warm start, which such a run has not.
+    """
+    calibration = fill("adapter", Calibration, without(config["adapter"], "name"))
+    if config.get("warm_start"):
+        raise FlixError("warm_start: a calibration starts from adapter.bank and takes no other start.")
+    bank = calibration.read()
+    composer, start = bank.composer(), Finished(bank)
+    module = CalibratedModule(
+        *backbone,
+        tasks=benchmark.tasks,
+        composer=composer,
+        dropout=FeatureDropout(0.0),
+        optimization=fill("optimizer", Optimization, config["optimizer"]),
+        max_steps=config["trainer"]["max_steps"],
+        seed=config["seed"],
+        target_modules=bank.modules,
+        scaling=bank.scaling,
+    )
+    start.apply(module.backbone, composer)
+    module.calibrate(calibration.composer(composer, mixture.train), calibration.rank is None)
+    return module, start.earlier(composer)
+
+
+def build_finished(run: Path, config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone) -> Experiment:
+    """`build_experiment` with what a finished run has trained, to be scored."""
+    if "bank" not in config["adapter"]:
+        return build_experiment(config, benchmark, backbone, Bank.read(run))
+    experiment = build_experiment(config, benchmark, backbone)
+    experiment.module.load_trained_state(read_corrections(run))
+    return experiment

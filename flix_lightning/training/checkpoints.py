@@ -1,0 +1,185 @@
+"""The state of a run on disk: whole files, the last few kept, a damaged one passed over for the one before."""
+
+import io
+import pickle
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from flix_lightning.common.errors import FlixError
+from flix_lightning.common.files import make_directory, write_whole
+from flix_lightning.training.results import peak_memory_mib
+
+STEPS = "step-*.ckpt"
+
+
+def path_of(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}.ckpt"
+
+
+def newest_sound(folder: Path) -> Path | None:
+    """The last checkpoint that is whole; None where there is none.
+
+    PyTorch's files carry a checksum of every record, which `torch.load` itself does not compare.
+
+    Raises:
+        FlixError: there are checkpoints, and all of them are damaged.
+    """
+    found = sorted(folder.glob(STEPS), reverse=True)
+    for path in found:
+        damage = _damage(path)
+        if damage is None:
+            return path
+        rank_zero_warn(f"checkpoint {str(path)!r} is damaged ({damage}); the one before it is tried.")
+    if found:
+        raise FlixError(f"checkpoints: every file in {str(folder)!r} is damaged; remove them to train from the start.")
+    return None
+
+
+def _damage(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except (OSError, zipfile.BadZipFile, EOFError) as error:
+        return str(error)
+    return f"wrong checksum of {wrong}" if wrong else None
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Lightning's checkpoint files, written whole or not at all, read without running anything in them."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_whole(Path(path), content.getvalue())
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Tensors and plain values only, whatever `weights_only` says.
+
+        Raises:
+            FlixError: the file holds anything else, or is no checkpoint of a training run.
+        """
+        try:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise FlixError(
+                f"checkpoint {str(path)!r} holds more than tensors and plain values, or is damaged; nothing in it was "
+                f"run. Remove it if you do not know where it comes from. ({str(error).splitlines()[0]})"
+            ) from error
+        if not isinstance(checkpoint, dict) or not {"state_dict", "loops", "global_step"} <= checkpoint.keys():
+            raise FlixError(f"checkpoint {str(path)!r} is not one of a training run.")
+        return checkpoint
+
+
+class Checkpoints(Checkpoint):
+    """Saves the run every few steps, and keeps the adapters that were best in validation.
+
+    A checkpoint of a step with a validation is written after it and holds the best adapters so far: each file is the
+    whole state of the run, and no kill between two files can leave them at odds.
+
+    Args:
+        folder: of the files.
+        every, validate_every: in steps; the last step is saved too.
+        keep: how many files.
+        adapters: gives the adapters' state.
+    """
+
+    def __init__(
+        self, folder: Path, every: int, validate_every: int, keep: int, adapters: Callable[[], dict[str, Tensor]]
+    ) -> None:
+        self.folder, self.every, self.validate_every, self.keep, self.adapters = (
+            folder, every, validate_every, keep, adapters,
+        )  # fmt: skip
+        self.best_score: float | None = None
+        self.best_step = 0
+        self.best_adapters: dict[str, Tensor] = {}
+        self._before, self._began, self._memory = 0.0, time.monotonic(), 0.0
+        self._saved = 0
+
+    @property
+    def seconds(self) -> float:
+        """Spent on what the run now holds, over all its processes one after the other; work lost to a kill is not."""
+        return self._before + time.monotonic() - self._began
+
+    @property
+    def peak_memory_mib(self) -> float:
+        """The largest so far, over all processes one after the other."""
+        return max(self._memory, peak_memory_mib())
+
+    def state_dict(self) -> dict[str, Any]:
+        best = {"best_score": self.best_score, "best_step": self.best_step, "best_adapters": self.best_adapters}
+        return {**best, "seconds": self.seconds, "peak_memory_mib": self.peak_memory_mib}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best_score, self.best_step = state["best_score"], state["best_step"]
+        self.best_adapters = state["best_adapters"]
+        self._before, self._memory = state["seconds"], state["peak_memory_mib"]
+
+    def on_load_checkpoint(self, trainer: Trainer, _: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Count micro-batches as they are now: the number of processes may have changed since.
+
+        Lightning then sees a training that was saved when the step's last batch had ended and validates next where
+        it would have without the stop.
+        """
+        loop, step = checkpoint["loops"]["fit_loop"], checkpoint["global_step"]
+        done = step * trainer.accumulate_grad_batches
+        progress = loop["epoch_loop.batch_progress"]
+        progress["is_last_batch"] = False
+        for counts in (progress["total"], progress["current"]):
+            counts.update(ready=done, started=done, processed=done, completed=done - 1)
+        loop["epoch_loop.state_dict"]["_batches_that_stepped"] = step - 1
+        self._saved = step
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step % self.validate_every:
+            self._save_if_due(trainer)
+
+    def on_validation_end(self, trainer: Trainer, _: LightningModule) -> None:
+        score = float(trainer.callback_metrics["val/score"])
+        if self.best_score is None or score > self.best_score:
+            self.best_score, self.best_step = score, trainer.global_step
+            self.best_adapters = {name: tensor.cpu().clone() for name, tensor in self.adapters().items()}
+        self._save_if_due(trainer)
+
+    def _save_if_due(self, trainer: Trainer) -> None:
+        if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
+            self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write the state after the last step, unless it is written; every process must call this.
+
+        Raises:
+            FlixError: the adapters hold numbers that are not finite, or the disk refuses. Older files stay.
+        """
+        step = trainer.global_step
+        if step == self._saved:
+            return
+        wrong = [name for name, tensor in self.adapters().items() if not tensor.isfinite().all()]
+        if wrong:
+            raise FlixError(f"step {step}: {len(wrong)} adapter factors are not finite. {self.last_good()}")
+        for logger in trainer.loggers:
+            logger.save()
+        if trainer.is_global_zero:
+            make_directory(self.folder)
+        trainer.save_checkpoint(path_of(self.folder, step))
+        self._saved = step
+        if trainer.is_global_zero:
+            kept = sorted(path for path in self.folder.glob(STEPS) if path <= path_of(self.folder, step))[-self.keep :]
+            for path in set(self.folder.iterdir()) - set(kept):  # older, damaged or half-written
+                path.unlink(missing_ok=True)
+
+    def last_good(self) -> str:
+        """What to tell a user whose training went wrong."""
+        kept = f"The state after step {self._saved} is kept" if self._saved else "Nothing has been saved yet"
+        return f"{kept}; a lower optimizer.lr, more optimizer.warmup_steps or trainer.precision=32-true may help."

@@ -1,0 +1,125 @@
+"""The optimizer: AdamW that touches only the ranks whose features were active in the step."""
+
+import math
+from collections.abc import Iterable, Mapping
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from flix_lightning.common.errors import FlixError
+
+TOGETHER_ON_CPU = 8  # parameters stepped at once: few enough that their rows stay in the processor's cache
+
+
+class ActiveRowsAdamW(torch.optim.Optimizer):
+    """AdamW (Loshchilov and Hutter, 2019) over rows that come and go.
+
+    Every parameter is (ranks, width). Rows of features that no example of the step activated keep their weights,
+    moments and step count: a rare language is neither moved by stale momentum nor decayed, and its bias correction
+    counts its own updates. With every row active this is AdamW.
+
+    A parameter may be the working rows of a larger tensor (see `WorkingSet`): weights and moments are then that
+    tensor's, the gradient alone is the parameter's, and a step costs what the working rows cost.
+
+    Args:
+        parameters: all with the same number of rows.
+        lr: learning rate.
+        betas, eps, weight_decay: as in AdamW.
+        wholes: parameter -> the (ranks, width) that it holds working rows of, where it is not the whole itself.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        wholes: Mapping[nn.Parameter, Tensor] | None = None,
+    ) -> None:
+        if not lr > 0:
+            raise FlixError(f"optimizer.lr: must be above 0; got {lr!r}.")
+        super().__init__(list(parameters), {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        self.wholes = dict(wholes or {})
+        self.row_lr: Tensor | None = None
+        self.active_rows: Tensor | None = None
+        self.gradient_rows: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self, closure=None):  # type: ignore[override]
+        """Update `active_rows`, (active ranks,) row numbers in rising order; all rows while it is None.
+
+        `gradient_rows`, (active ranks,), says where these rows' gradients stand; in the same rows while it is None.
+        `row_lr`, (ranks,), multiplies the learning rate of each row; by 1 while it is None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                self._update(parameters, group)
+        return loss
+
+    def _state(self, group: dict, parameters: list[Tensor], wholes: list[Tensor]) -> list[dict[str, Tensor]]:
+        """First and second moments, and counts of updates, (ranks, 1), the same tensor for all.
+
+        Raises:
+            RuntimeError: other parameters have gradients than in the step before.
+        """
+        known = [parameter for parameter in group["params"] if parameter in self.state]
+        if not known:
+            updates = torch.zeros_like(wholes[0][:, :1])
+            for parameter, whole in zip(parameters, wholes):
+                moments = {"exp_avg": torch.zeros_like(whole), "exp_avg_sq": torch.zeros_like(whole)}
+                self.state[parameter] = {**moments, "updates": updates}
+        elif len(known) != len(parameters):
+            raise RuntimeError(f"{len(parameters)} parameters have gradients now, {len(known)} had some before")
+        return [self.state[parameter] for parameter in parameters]
+
+    def _update(self, parameters: list[Tensor], group: dict) -> None:
+        wholes = [self.wholes.get(parameter, parameter) for parameter in parameters]
+        state = self._state(group, parameters, wholes)
+        rows, at = self._rows(wholes[0])
+        updates = state[0]["updates"].index_select(0, rows) + 1
+        state[0]["updates"].index_copy_(0, rows, updates)
+        beta1, beta2 = group["betas"]
+        # first / debias1 / (sqrt(second / debias2) + eps), with the corrections drawn into the divisor
+        scale = _debias(beta1, updates) * _debias(beta2, updates).rsqrt()
+        floor = _debias(beta1, updates) * group["eps"]
+        factor = None if self.row_lr is None else self.row_lr.to(rows.device)[rows, None]
+        size = TOGETHER_ON_CPU if wholes[0].device.type == "cpu" else len(wholes)
+        for start in range(0, len(wholes), size):
+            part = slice(start, start + size)
+            gradients = [parameter.grad.index_select(0, at) for parameter in parameters[part]]
+            kept = wholes[part], [s["exp_avg"] for s in state[part]], [s["exp_avg_sq"] for s in state[part]]
+            everything = len(rows) == len(wholes[0])
+            active = kept if everything else [[tensor.index_select(0, rows) for tensor in some] for some in kept]
+            weights, first, second = active
+            torch._foreach_lerp_(first, gradients, 1 - beta1)
+            torch._foreach_mul_(second, beta2)
+            torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
+            divisors = [torch.addcmul(floor, root, scale) for root in torch._foreach_sqrt(second)]
+            decay = group["lr"] * group["weight_decay"]
+            if factor is None:
+                torch._foreach_mul_(weights, 1 - decay)
+                torch._foreach_addcdiv_(weights, first, divisors, -group["lr"])
+            else:
+                torch._foreach_mul_(weights, [1 - decay * factor] * len(weights))
+                scaled = torch._foreach_mul(first, [factor] * len(first))
+                torch._foreach_addcdiv_(weights, scaled, divisors, -group["lr"])
+            for whole, values in zip(chain(*kept), () if everything else chain(*active)):
+                whole.index_copy_(0, rows, values)
+
+    def _rows(self, whole: Tensor) -> tuple[Tensor, Tensor]:
+        """The active rows, and where their gradients stand."""
+        rows = self.active_rows
+        rows = torch.arange(len(whole), device=whole.device) if rows is None else rows.to(whole.device)
+        return rows, rows if self.gradient_rows is None else self.gradient_rows.to(whole.device)
+
+
+def _debias(beta: float, updates: Tensor) -> Tensor:
+    """1 - beta^updates, exact also for a beta near 1."""
+    return -torch.expm1(updates * math.log(beta))

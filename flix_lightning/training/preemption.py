@@ -1,0 +1,81 @@
+"""SLURM's warning before it takes a job's machines away: save, put the job back into the queue, end."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
+
+from flix_lightning.training.checkpoints import Checkpoints
+
+REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)  # the time limit is near, or a preemption: `--signal=USR1@120`
+SAVE_ONLY = signal.SIGTERM  # the job ends; if it was preempted, SLURM itself puts it back
+
+
+def job_id() -> str | None:
+    """Of this SLURM job, as scontrol wants it; None outside SLURM."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+class Preemption(Callback):
+    """Ends a SLURM job at the end of the step in which the warning came, with that step saved.
+
+    The job that comes back runs the same command and continues. Under submitit its own handler requeues, for it has to
+    write down what to run again.
+
+    Args:
+        checkpoints: of the run.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+        self._warned: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, *_: Any) -> None:
+        self._watch(self._note)
+
+    def on_train_end(self, *_: Any) -> None:
+        self._unwatch()
+
+    def on_test_start(self, *_: Any) -> None:
+        self._watch(self._leave)
+
+    def on_test_end(self, *_: Any) -> None:
+        self._unwatch()
+
+    def _watch(self, handler: Callable[[int, FrameType | None], None]) -> None:
+        if job_id() is not None:
+            self._before = {number: signal.signal(number, handler) for number in (*REQUEUE, SAVE_ONLY)}
+
+    def _unwatch(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self._warned = signal.Signals(number)
+
+    def on_train_batch_start(self, trainer: Trainer, _: LightningModule, __: Any, batch_idx: int) -> None:
+        """Where the step before is whole, its validation included, all processes leave if one was warned."""
+        if not self._before or batch_idx % trainer.accumulate_grad_batches:
+            return
+        if trainer.strategy.reduce_boolean_decision(self._warned is not None, all=False):
+            self.checkpoints.save(trainer)
+            rank_zero_only(print)(f"saved after step {trainer.global_step}, on SLURM's warning", flush=True)
+            self._leave(self._warned or SAVE_ONLY, None)
+
+    def _leave(self, number: int, _: FrameType | None) -> None:
+        if int(os.environ.get("SLURM_PROCID", 0)) == 0 and number in REQUEUE:
+            submitits = self._before[signal.Signals(number)]
+            if callable(submitits):
+                submitits(number, None)
+            subprocess.run(["scontrol", "requeue", job_id()], check=True)
+        sys.exit(0)

@@ -1,0 +1,101 @@
+"""The record of a run: one JSON file with everything its tables and plots are made of."""
+
+import json
+import platform
+import resource
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flix_lightning.adapters.features import Feature
+from flix_lightning.common.errors import FlixError
+from flix_lightning.common.files import write_whole
+from flix_lightning.data.cells import Cell
+from flix_lightning.data.mixture import Mixture, in_order
+from flix_lightning.data.tasks import Task
+
+if TYPE_CHECKING:  # reports read records, and need no torch
+    from flix_lightning.adapters.composition import Composer
+    from flix_lightning.adapters.injection import AdapterBank
+
+VERSIONED = ("torch", "lightning", "transformers", "hydra-core", "babel", "numpy")
+
+
+def parameters_by_axis(
+    composer: "Composer", banks: "list[AdapterBank]", held: Sequence[Feature] = ()
+) -> dict[str, int]:
+    """Axis -> trainable parameters of its features, all banks together; those of `held` features do not train."""
+    per_rank = sum(bank.in_features + bank.out_features for bank in banks)
+    ranks = dict.fromkeys(composer.space.axes(), 0)
+    for feature in set(composer.space) - set(held):
+        ranks[feature.axis] += composer.allocation[feature]
+    return {axis: rank * per_rank for axis, rank in ranks.items()}
+
+
+def mixing_shares(mixture: Mixture, probabilities: np.ndarray, drawn: np.ndarray) -> dict[str, dict[str, float]]:
+    """Cell -> the share asked for and the share drawn."""
+    realised = drawn / drawn.sum()
+    return {
+        str(cell): {"asked": float(p), "drawn": float(share)}
+        for cell, p, share in zip(mixture.train, probabilities, realised, strict=True)
+    }
+
+
+def cell_rows(scores: Mapping[Cell, float], mixture: Mixture, tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
+    """A row a cell: task, language, attributes if it has any, group, score.
+
+    Where a task names the languages of an official average, `scored` says whether the cell's is among them.
+    """
+    rows = []
+    for cell, score in scores.items():
+        row: dict[str, Any] = {"task": cell.task, "language": cell.language}
+        if cell.attributes:
+            row["attributes"] = dict(cell.attributes)
+        if (official := tasks[cell.task].scored) is not None:
+            row["scored"] = cell.language in official
+        rows.append({**row, "group": mixture.group(cell), "score": round(score, 4)})
+    return rows
+
+
+def columns(cells: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    """(task, group) -> the mean score of its cells, groups `in_order`."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in cells:
+        found.setdefault((row["task"], row["group"]), []).append(row["score"])
+    keys = [(task, g) for g in in_order(g for _, g in found) for task in sorted(t for t, own in found if own == g)]
+    return {key: fmean(found[key]) for key in keys}
+
+
+def environment() -> dict[str, str]:
+    """What the run was computed with."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    )
+    versions = {package: version(package) for package in VERSIONED}
+    return {"commit": commit.stdout.strip(), "python": platform.python_version(), **versions}
+
+
+def peak_memory_mib() -> float:
+    """The largest resident memory of this process, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def write_record(run: Path, record: Mapping[str, Any]) -> None:
+    write_whole(run / "record.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """The record of a finished run.
+
+    Raises:
+        FlixError: the run has none: it is absent or unfinished.
+    """
+    path = run / "record.json"
+    if not path.is_file():
+        raise FlixError(f"run: {str(run)!r} holds no record.json; it is not a finished run.")
+    return json.loads(path.read_text(encoding="utf8"))

@@ -1,0 +1,118 @@
+"""One run from its config: train, score the best checkpoint, write the record. Knows nothing of Hydra."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning import Trainer
+from lightning.pytorch.loggers import Logger
+
+from flix_lightning.common.console import quieten
+from flix_lightning.common.files import make_directory, write_whole
+from flix_lightning.common.settings import fill
+from flix_lightning.data.benchmarks.benchmark import Benchmark
+from flix_lightning.models.backbone import Backbone
+from flix_lightning.training.assembly import Experiment, build_experiment
+from flix_lightning.training.checkpoints import Checkpoints, newest_sound
+from flix_lightning.training.credentials import refuse_credentials
+from flix_lightning.training.lock import locked
+from flix_lightning.training.preemption import Preemption
+from flix_lightning.training.results import cell_rows, environment, mixing_shares, write_record
+from flix_lightning.training.steps import StepLoss, StepSeed
+from flix_lightning.training.tracking.ending import CloseOnError, log_results
+from flix_lightning.training.tracking.norms import AxisNorms, FeatureUse
+from flix_lightning.training.trainer import TrainerSettings
+
+
+def train(
+    config: Mapping[str, Any],
+    run: Path,
+    benchmark: Benchmark,
+    backbone: Backbone,
+    logger: Logger | None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Train to `trainer.max_steps`, continuing from the run's last checkpoint; returns the record it wrote.
+
+    Args:
+        config: plain and resolved; all that decides the run.
+        run: its directory, made once every setting has been checked.
+        benchmark, backbone: what the config's sections of these names stand for.
+        logger: Lightning's, or None.
+        overrides: what the user typed, kept beside the config.
+
+    Raises:
+        FlixError: a setting that cannot be.
+    """
+    quieten()
+    refuse_credentials({**config, "overrides": overrides})
+    settings = fill("trainer", TrainerSettings, config["trainer"])
+    if settings.gradient_checkpointing:
+        backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
+    experiment = build_experiment(config, benchmark, backbone)
+    lightning.seed_everything(config["seed"], workers=True, verbose=False)
+    folder, validate_every = run / "checkpoints", min(settings.validate_every, settings.max_steps)
+    saved = Checkpoints(
+        folder,
+        settings.checkpoint_every,
+        validate_every,
+        settings.keep_checkpoints,
+        experiment.module.trained_state,
+    )
+    use = FeatureUse(experiment.module.composer)
+    tracked = [use, AxisNorms(), CloseOnError()] if logger is not None else [use]
+    trainer = settings.build(
+        run, logger, [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved, *tracked]
+    )
+    micro_batches = experiment.datamodule.batching.micro_batches(trainer.world_size)
+    trainer.accumulate_grad_batches = micro_batches
+    trainer.val_check_interval = validate_every * micro_batches
+    make_directory(run)
+    with locked(run) if trainer.is_global_zero else nullcontext():
+        if logger is not None:
+            logger.log_hyperparams(config)
+        if trainer.is_global_zero:
+            write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
+            write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
+        trainer.fit(experiment.module, experiment.datamodule, ckpt_path=newest_sound(folder))
+        record = {**score_best(config, trainer, experiment, saved), "feature_use": use.counts()}
+        if trainer.is_global_zero:
+            mixture = experiment.datamodule.mixture
+            experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier))
+            write_record(run, record)  # last: it marks the run as finished
+        if logger is not None:
+            log_results(logger, record, run)
+        return record
+
+
+def score_best(
+    config: Mapping[str, Any], trainer: Trainer, experiment: Experiment, saved: Checkpoints
+) -> dict[str, Any]:
+    """The record of a trained run, its test scores those of the best adapters, which the module then holds."""
+    module, data = experiment.module, experiment.datamodule
+    module.load_trained_state(saved.best_adapters)
+    data.score(data.mixture.cells, "test")
+    trainer.test(module, datamodule=data, verbose=False)
+    return {
+        "name": config["name"],
+        "benchmark": data.benchmark.name,
+        "split": "test",
+        "config": config,
+        "environment": environment(),
+        "parameters": module.parameters_by_axis(),
+        "active_rank": module.composer.active_rank(data.mixture.train),
+        "steps": trainer.max_steps,
+        "best_step": saved.best_step,
+        "best_validation_score": saved.best_score,
+        "validation_scores": [[step, round(score, 4)] for step, score in sorted(module.validation_scores.items())],
+        "mixing": mixing_shares(data.mixture, data.probabilities, data.global_batches.drawn(trainer.max_steps)),
+        "cells": cell_rows(module.test_scores, data.mixture, module.tasks),
+        "unscored_cells": list(map(str, data.unscored_cells)),
+        "left_out_rows": len(data.benchmark.left_out),
+        "truncated_examples": data.tokenised.truncated,
+        "peak_memory_mib": round(saved.peak_memory_mib),
+        "seconds": round(saved.seconds, 1),
+    }

@@ -1,0 +1,104 @@
+"""The end of a run, told to its logger: a score for every group of cells, a row a cell, feature use, the adapters."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.common.files import write_whole
+from flix_lightning.training.results import columns
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def summary(record: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers that runs are compared by."""
+    means = columns(record["cells"])
+    return {
+        **{f"test/{task}/{group}": score for (task, group), score in means.items()},
+        "test/mean": fmean(means.values()),
+        "best/validation_score": record["best_validation_score"],
+        "best/step": record["best_step"],
+        "active_rank": record["active_rank"],
+        **{f"parameters/{axis}": count for axis, count in record["parameters"].items()},
+    }
+
+
+def tables(record: Mapping[str, Any]) -> dict[str, Rows]:
+    """A row a cell; a row a feature."""
+    features = [{"feature": feature, "examples": count} for feature, count in record["feature_use"].items()]
+    cells = [{key: row[key] for key in ("task", "language", "group", "score")} for row in record["cells"]]
+    return {"cells": cells, "feature_use": features}
+
+
+@rank_zero_only
+def log_results(logger: Logger, record: Mapping[str, Any], run: Path) -> None:
+    """Put a finished run's results beside its curves, and close its W&B run: a sweep's next one is another.
+
+    W&B gets summary, tables and the adapters; TensorBoard the summary and tables as text; any other logger the
+    summary, and the tables as CSV files beside it.
+    """
+    logger.log_metrics(summary(record), step=record["steps"])
+    for name, rows in tables(record).items():
+        if isinstance(logger, WandbLogger):
+            logger.log_table(name, columns=list(rows[0]), data=[list(row.values()) for row in rows])
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_text(name, markdown(rows), record["steps"])
+        else:
+            write_whole(run / f"{name}.csv", as_csv(rows))
+    if isinstance(logger, WandbLogger):
+        log_adapters(logger.experiment, record, run)
+        logger.experiment.finish()
+    logger.save()
+
+
+def log_adapters(wandb_run: Any, record: Mapping[str, Any], run: Path) -> None:
+    """The adapters as an artifact with the record they belong to. Online its inputs are declared, so that W&B draws
+    the lineage; offline they stand in the metadata, with the commit.
+    """
+    import wandb
+
+    config = record["config"]
+    inputs = {kind: dict(config[kind]) for kind in ("model", "benchmark", "mixture")}
+    commit = record["environment"]["commit"]
+    artifact = wandb.Artifact(f"adapter-{run.name}", "adapter", metadata={**inputs, "commit": commit, "run": str(run)})
+    artifact.add_file(str(run / ADAPTER))
+    artifact.add_file(str(run / "config.json"))
+    with artifact.new_file("record.json", encoding="utf8") as file:
+        json.dump(record, file, ensure_ascii=False)
+    if not wandb_run.offline:
+        for kind in ("model", "benchmark"):
+            name = inputs[kind]["_target_"].rpartition(".")[2]
+            wandb_run.use_artifact(wandb.Artifact(name, kind, metadata=inputs[kind]))
+    wandb_run.log_artifact(artifact)
+
+
+def markdown(rows: Rows) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def as_csv(rows: Rows) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+class CloseOnError(Callback):
+    """Closes the W&B run of a run that fails, or the next one of a sweep would be written into it."""
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger) and trainer.is_global_zero:
+                logger.experiment.finish(exit_code=1)

@@ -1,0 +1,69 @@
+"""Loggers of other libraries, bound to a run's directory: continuing the run continues what was logged."""
+
+import netrc
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from flix_lightning.common.errors import FlixError
+from flix_lightning.common.targets import construct
+
+
+def wandb_logger(
+    save_dir: Path, project: str, group: str, offline: bool | None = None, entity: str | None = None
+) -> WandbLogger:
+    """Weights & Biases. The run's id there is the hash that names its directory, so that a requeued job goes on in it.
+
+    Args:
+        save_dir: the run's directory.
+        project, entity: where the run appears; entity is the user or team.
+        group: of runs shown together: a sweep, or the seeds of an experiment.
+        offline: keep the run on disk, for `wandb sync`; null: where there is neither a key nor a WANDB_MODE.
+    """
+    if offline is None:
+        offline = "WANDB_MODE" not in os.environ and not has_wandb_key()
+    name, config_hash = save_dir.parent.name, save_dir.name
+    chosen = {} if not offline else {"mode": "offline"}
+    return WandbLogger(
+        name=f"{name}/{config_hash}", id=config_hash, save_dir=save_dir, project=project, group=group, entity=entity,
+        job_type="train", **chosen,
+    )  # fmt: skip
+
+
+def has_wandb_key() -> bool:
+    """Whether W&B would find a key: in the environment, or where `wandb login` leaves it."""
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    files = (Path(os.environ.get("NETRC", Path.home() / name)) for name in (".netrc", "_netrc"))
+    try:
+        found = any(netrc.netrc(path).authenticators(host) for path in files if path.is_file())
+    except netrc.NetrcParseError:
+        found = False
+    return found or bool(os.environ.get("WANDB_API_KEY"))
+
+
+def tensorboard_logger(save_dir: Path) -> TensorBoardLogger:
+    """TensorBoard's event files, in `tensorboard/` of the run's directory.
+
+    Raises:
+        FlixError: TensorBoard is not installed.
+    """
+    try:
+        return TensorBoardLogger(save_dir, name="", version="tensorboard", default_hp_metric=False)
+    except ModuleNotFoundError as error:
+        raise FlixError("logger=tensorboard: TensorBoard is not installed; pip install tensorboard.") from error
+
+
+def make_logger(section: Mapping[str, Any] | None, save_dir: Path) -> Logger | None:
+    """The logger of a config's `logger` section; none where it is empty.
+
+    Raises:
+        FlixError: the section names no logger, or arguments it does not take.
+    """
+    if not section:
+        return None
+    allowed = ("flix_lightning.training.tracking.", "lightning.pytorch.loggers.")
+    return construct("logger", section, allowed, Logger, save_dir=save_dir)

@@ -1,0 +1,41 @@
+"""How long commands take to say their help, as ratios: `python speed/imports.py`.
+
+Every command runs in turn, round after round, so that other work on the machine weighs on all alike; the least of each
+is compared with a bare interpreter and with `import torch`.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+ROUNDS = 5
+COMMANDS = {
+    "bare python": ["-c", "pass"],
+    "import torch": ["-c", "import torch"],
+    "import flix_lightning": ["-c", "import flix_lightning"],
+    **{f"{path.name} --help": [path.name, "--help"] for path in sorted(ROOT.glob("*.py"))},
+    "report --help": ["-m", "flix_lightning.commands.report", "--help"],
+}
+
+
+def cpu_seconds(arguments: list[str]) -> float:
+    """Processor time of one run, which a busy machine changes little."""
+    before = os.times()
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def main() -> None:
+    rounds = [{name: cpu_seconds(arguments) for name, arguments in COMMANDS.items()} for _ in range(ROUNDS)]
+    least = {name: min(seconds[name] for seconds in rounds) for name in COMMANDS}
+    print("| command | CPU seconds | of bare python | of import torch |\n|---|---|---|---|")
+    for name, seconds in least.items():
+        ratios = (seconds / least[other] for other in ("bare python", "import torch"))
+        print(f"| {name} | {seconds:.2f} | " + " | ".join(f"{ratio:.1f}" for ratio in ratios) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""The commands as users type them: every config composes, bad input is one clear error, good input a table."""
+
+import runpy
+import sys
+
+import pytest
+
+from flix_lightning.data.benchmarks.benchmark import load_benchmark
+from flix_lightning.data.mixture import build_mixture
+from flix_lightning.training.assembly import build_composer, build_experiment
+from flix_lightning.training.run_directory import fingerprint
+from flix_lightning.training.tracking.loggers import make_logger
+from tests.configs import ROOT, SMALL, composed, small_benchmark, untrained_backbone
+
+
+def run_command(script: str, *arguments: str, monkeypatch) -> int:
+    """Exit code of a root script called with `arguments`, in this process."""
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments])
+    try:
+        runpy.run_path(str(ROOT / f"{script}.py"), run_name="__main__")
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+CALIBRATED = ("calibration", "calibration_pp")  # need a trained bank: test_calibrated.py
+
+
+@pytest.mark.parametrize("adapter", [choice for choice in choices("adapter") if choice not in CALIBRATED])
+def test_every_adapter_builds_and_its_matched_rank_is_derived(adapter):
+    rank = ["rank=shared"] if adapter == "flix_shared" else []
+    config = composed(f"adapter={adapter}", *rank)
+    mixture = build_mixture(config, small_benchmark())
+    composer = build_composer(config, mixture)
+    tasks, languages = {c.task for c in mixture.train}, {c.language for c in mixture.train}
+    # compute-matched: 4 + 2; param-matched: 4 a task, 2 a language; the ablation: 4 + 1 + 1
+    per_example = {"lora_param_matched": 4 * len(tasks) + 2 * len(languages)}.get(adapter, 6)
+    assert composer.active_rank(mixture.train) == per_example
+
+
+@pytest.mark.parametrize("group", ["feature_dropout", "trainer", "mixture", "rank"])
+def test_every_choice_of_a_group_builds(group):
+    needed = {
+        "mixture=multilingual": ["mixture.task=ner"],
+        "mixture=multitask": ["mixture.language=sw"],
+        "rank=shared": ["adapter=flix_shared"],
+        "mixture=single_tasks": ["benchmark=cldr_compositional"],
+        "mixture=composite_tasks": ["benchmark=cldr_compositional"],
+    }
+    for choice in choices(group):
+        config = composed(f"{group}={choice}", *needed.get(f"{group}={choice}", []))
+        build_experiment(config, load_benchmark(config["benchmark"]), untrained_backbone())
+
+
+def test_the_run_directory_follows_what_decides_the_run_only():
+    base = fingerprint(composed())
+    assert fingerprint(composed("trainer.devices=2", "data.workers=3", "logger=wandb", "runs_dir=/else")) == base
+    for override in ("seed=1", "rank.task=3", "adapter=lora", "trainer.max_steps=7", "feature_dropout.p=0.1"):
+        assert fingerprint(composed(override)) != base
+
+
+BAD = {
+    "adapter.axes=[task,language,lang]": ["axis", "'lang'", "language"],
+    "rank.task=0": ["rank.task", "0", "at least 1"],
+    "+rank.overrides.language.xx=3": ["'language=xx'", "language=sw"],
+    "mixture.mixing.temperature=0": ["temperature", "above 0"],
+    "mixture.mixing.scale=inf": ["mixture.mixing.scale", "finite"],
+    "mixture.mixing.temperature=-1": ["temperature", "above 0"],
+    "feature_dropout.p=1.5": ["feature_dropout.p", "[0, 1]", "1.5"],
+    "feature_dropout.p=-0.1": ["feature_dropout.p", "[0, 1]"],
+    "feature_dropout.schedule=step": ["schedule", "'step'", "constant"],
+    "adapter.target_modules=[nothing]": ["target_modules", "'nothing'", "q_proj"],
+    "adapter.target_modules=0": ["adapter.target_modules", "0", "text or list"],
+    "adapter.dropout_axes=0": ["adapter.dropout_axes", "0", "list"],
+    "adapter.scaling=nan": ["adapter.scaling", "finite"],
+    "rank.language=1000000000": ["can't allocate memory", "rank"],
+    "rank.language=10000000000000000000000": ["rank.language", "at most"],
+    "mixture.train={qa_cross_lang: [xx]}": ["mixture.train.qa_cross_lang", "'xx'", "hi"],
+    "mixture.tasks=[nre]": ["mixture.tasks", "'nre'", "did you mean 'ner'"],
+    "adapter.budget=computer": ["adapter.budget", "did you mean 'compute'"],
+    "+optimizer.axis_lr.langauge=2": ["optimizer.axis_lr", "langauge", "language"],
+    "+optimizer.axis_lr.task=0": ["optimizer.axis_lr.task", "0", "above 0"],
+    "optimizer.lr=fast": ["optimizer.lr", "'fast'", "number"],
+    "data.batch_size=0": ["data.batch_size", "at least 1"],
+    "data.micro_batch_size=3": ["does not divide"],
+    "trainer.max_steps=0": ["trainer.max_steps", "at least 1"],
+    "benchmark.rows.train=0": ["benchmark.rows.train", "at least 1"],
+    "seed=-1": ["seed", "at least 0"],
+    "+data.shuffle=true": ["data.shuffle", "data.batch_size"],
+    "+extra=1": ["'extra'", "Allowed"],
+    "trainer.max_step=7": ["max_step"],
+    "model._target_=os.system": ["model._target_", "'os.system'", "flix_lightning."],
+    "model=pretrained": ["model.name"],
+    "adapter=nonesuch": ["nonesuch", "flix"],
+}
+
+
+BAD_ELSEWHERE = {
+    ("evaluate", "run=0"): ["run: ", "0"],
+    ("evaluate", "run=nowhere"): ["nowhere"],
+    ("validate", "json=3"): ["json: ", "3"],
+    ("validate", "tasks=0"): ["tasks: got 0", "text or list"],
+    ("validate", "where=x"): ["where: got 'x'", "mapping"],
+    ("validate", "data.max_prompt_tokens=0"): ["data.max_prompt_tokens", "at least 1", "0"],
+}
+
+
+@pytest.mark.parametrize("command, override", BAD_ELSEWHERE)
+def test_bad_settings_of_other_commands_are_one_clear_error(command, override, monkeypatch, capfd):
+    code = run_command(command, override, monkeypatch=monkeypatch)
+    told = capfd.readouterr().err
+    assert code == 1
+    assert "Traceback" not in told
+    for part in BAD_ELSEWHERE[command, override]:
+        assert part in told
+
+
+@pytest.mark.parametrize("override", BAD)
+def test_bad_settings_are_one_clear_error(override, monkeypatch, capfd, tmp_path):
+    small = [o for o in SMALL if o.partition("=")[0] != override.partition("=")[0]]
+    code = run_command("train", *small, override, monkeypatch=monkeypatch)
+    told = capfd.readouterr().err
+    assert code == 1
+    assert "Traceback" not in told
+    for part in BAD[override]:
+        assert part in told
+    assert not (tmp_path / "runs").exists(), "a refused run leaves nothing behind"
+
+
+@pytest.mark.parametrize("logger", choices("logger"))
+def test_every_logger_is_built_from_its_config(logger, tmp_path):
+    section = composed(f"logger={logger}")["logger"]
+    built = make_logger(section, save_dir=tmp_path)
+    assert (built is None) == (logger == "none")
+
+
+def test_a_sweep_does_not_start_processes_itself(monkeypatch, capfd):
+    assert run_command("train", "-m", "seed=0,1", "trainer=ddp", "trainer.devices=2", monkeypatch=monkeypatch) == 1
+    assert "torchrun" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("argument", ["run=nowhere", "split=dev"])
+def test_evaluating_what_is_not_there_is_one_clear_error(argument, monkeypatch, capfd):
+    code = run_command("evaluate", *({"run=nowhere"} | {argument}), monkeypatch=monkeypatch)
+    told = capfd.readouterr().err
+    assert code == 1
+    assert "nowhere" in told
+    assert "Traceback" not in told
+
+
+def test_the_same_command_again_reports_the_finished_run(monkeypatch, capfd):
+    arguments = [*SMALL, "trainer.max_steps=2", "mixture.languages=[sw]", "mixture.train={}"]
+    assert run_command("train", *arguments, monkeypatch=monkeypatch) == 0
+    first = capfd.readouterr().out
+    assert "semantic_parsing" in first
+    assert run_command("train", *arguments, monkeypatch=monkeypatch) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == first.splitlines()[-1]

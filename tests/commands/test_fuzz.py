@@ -1,0 +1,138 @@
+"""No command line ends in a raw traceback: overrides of a training are composed and built, other commands are run."""
+
+from inspect import signature
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from flix_lightning.commands.shell import message, resolved
+from flix_lightning.common.console import quieten
+from flix_lightning.common.settings import fill
+from flix_lightning.inference.export.folders import export
+from flix_lightning.inference.generate import answer
+from flix_lightning.training.assembly import build_experiment
+from flix_lightning.training.run_directory import run_directory
+from flix_lightning.training.tracking.loggers import make_logger
+from flix_lightning.training.trainer import TrainerSettings
+from hydra_shell import default_config, dotted, explained, module_of
+from tests.commands.test_commands import run_command
+from tests.configs import ROOT, SMALL, small_benchmark, untrained_backbone
+
+KEYS = [key for key in dotted(default_config("train")) if not key.startswith(("model", "benchmark._target_"))]
+ARGUMENTS = {"flix_lightning/generate": answer, "flix_lightning/export/__main__": export}
+OTHERS = [(name, key) for name in ("evaluate", "validate") for key in dotted(default_config(name))]
+OTHERS += [(name, key) for name, function in ARGUMENTS.items() for key in signature(function).parameters]
+GROUPS = sorted(
+    path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name not in ("model", "hydra")
+)
+WORDS = ["task", "language", "shared", "flix", "lora", "sw", "ner", "auto", "ddp", "all", "linear", "x", "true", "null"]
+
+scalars = st.one_of(
+    st.integers(-3, 3),
+    st.sampled_from([10**9, -(10**18), 10**30]),
+    st.floats(allow_nan=True, allow_infinity=True, width=32),
+    st.sampled_from(WORDS),
+    st.text("abcé./-_ ", min_size=1, max_size=5).map(lambda text: f"'{text}'"),
+)
+lists = st.lists(scalars, max_size=3).map(lambda items: f"[{', '.join(map(str, items))}]")
+mappings = st.dictionaries(st.sampled_from(WORDS[:8]), st.one_of(scalars, lists), max_size=2).map(
+    lambda items: "{" + ", ".join(f"{key}: {value}" for key, value in items.items()) + "}"
+)
+values = st.one_of(scalars, lists, mappings)
+overrides = st.one_of(
+    st.builds("{}={}".format, st.sampled_from(KEYS), values),
+    st.builds("+{}.{}={}".format, st.sampled_from(KEYS), st.sampled_from(WORDS), values),
+    st.builds("~{}".format, st.sampled_from(KEYS)),
+    st.builds("{}={}".format, st.sampled_from(GROUPS), st.sampled_from([*WORDS, "none", "csv", "joint", "constant"])),
+    st.text("abc=+~[]{}$.,:\\'\" ", max_size=8),
+)
+NO_VALUES = ["0", "-1", "1.5", "nan", "inf", "1" + 20 * "0", "x", "''", "true", "null", "[]", "[0]", "[x]", "{}"]
+NO_VALUES += ["{task: 0}", "{x: []}", "{x: {y: x}}"]
+
+
+def build(chosen: list[str]) -> None:
+    """What train.py does before it trains, on a toy model."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        try:
+            composed = compose("train", overrides=chosen)
+        except Exception as error:
+            if isinstance(error, HydraException) or module_of(error).startswith("hydra._internal"):
+                raise explained(error, "train") from error
+            raise
+    quieten()
+    config = resolved(composed)
+    run = run_directory(config)
+    make_logger(config["logger"], save_dir=run)
+    trainer = fill("trainer", TrainerSettings, config["trainer"]).build(run, None, [])
+    experiment = build_experiment(config, small_benchmark(), untrained_backbone())
+    experiment.datamodule.batching.micro_batches(trainer.world_size)
+    experiment.datamodule.mixing.probabilities([20, 10])
+
+
+def check(chosen: list[str]) -> None:
+    """`chosen` either builds or is told in one line."""
+    try:
+        build(chosen)
+    except Exception as error:
+        told = message(error)
+        if told is None:
+            raise
+        assert told and "\n" not in told.strip(), told
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@example(["data=0"])
+@given(st.lists(overrides, min_size=1, max_size=3))
+def test_no_overrides_end_in_a_traceback(chosen):
+    check(chosen)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(overrides, min_size=1, max_size=3))
+def test_no_overrides_end_in_a_traceback_searched_longer(chosen):
+    check(chosen)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", KEYS)
+def test_no_value_of_any_key_ends_in_a_traceback(key):
+    for value in NO_VALUES:
+        check([f"{key}={value}"])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The directory of a small finished run."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run_command("train", *SMALL, monkeypatch=patch) == 0
+    (record,) = folder.glob("runs/*/*/record.json")
+    return record.parent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command, key", OTHERS)
+def test_no_value_of_any_key_of_a_finished_run_s_commands_ends_in_a_traceback(
+    command, key, finished, monkeypatch, capfd
+):
+    Path("requests.jsonl").write_text('{"task": "translation", "language": "sw", "text": "x"}\n')
+    given = {
+        "evaluate": [f"run={finished}", "languages=[sw]"],
+        "validate": ["benchmark.rows={train: 20, validation: 2, test: 3}", "languages=[sw]"],
+        "flix_lightning/generate": [f"run={finished}", "requests=requests.jsonl"],
+        "flix_lightning/export/__main__": [f"run={finished}", "to=peft", "cells=[translation/sw]", "out=lora"],
+    }
+    base = [override for override in given[command] if override.partition("=")[0] != key]
+    for value in NO_VALUES:
+        code = run_command(command, *base, f"{key}={value}", monkeypatch=monkeypatch)
+        told = capfd.readouterr().err
+        assert code in (0, 1) and "Traceback" not in told, value
+        assert code == 0 or "error: " in told, value

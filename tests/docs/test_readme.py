@@ -1,0 +1,134 @@
+"""The commands of the README and of the pages in docs/ are commands that work."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flix_lightning.data.mixture import build_mixture
+from flix_lightning.training.assembly import build_composer
+from tests.configs import ROOT, SMALL, composed, small_benchmark
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    """The code blocks of one kind."""
+    return re.findall(rf"```{kind}\n(.*?)```", page.read_text(encoding="utf8"), re.DOTALL)
+
+
+COMMANDS = [
+    shlex.split(line, comments=True) for page in PAGES for block in blocks(page, "bash") for line in block.splitlines()
+]
+TRAIN = [
+    arguments[2:]
+    for arguments in COMMANDS
+    if arguments[:2] == ["python", "train.py"]
+    and not any(
+        argument.startswith(("--config-dir", "benchmark.root", "adapter.bank")) for argument in arguments
+    )  # test_data_page.py, test_calibrated.py, test_dialogue.py
+]
+
+
+@pytest.mark.parametrize("overrides", TRAIN, ids=" ".join)
+def test_every_training_command_composes_and_builds(overrides):
+    firsts = [re.sub(r"=([^,\[]+),.*", r"=\1", o) for o in overrides if o != "-m"]  # of a sweep, its first run
+    config = composed(*firsts)
+    assert build_composer(config, build_mixture(config, small_benchmark())).total_rank > 0
+
+
+@pytest.mark.parametrize("target", re.findall(r"^    make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+def test_every_make_target_is_there(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_every_file_that_a_command_or_a_link_names_is_there():
+    named = {arguments[1] for arguments in COMMANDS if arguments[:1] == ["python"] and arguments[1].endswith(".py")}
+    linked = {
+        (page.parent / link).relative_to(ROOT)
+        for page in PAGES
+        for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf8"))
+    }
+    assert [name for name in named | linked if not (ROOT / name).exists()] == []
+
+
+def test_the_models_page_names_every_model():
+    page = (ROOT / "docs/models.md").read_text(encoding="utf8")
+    for path in (ROOT / "conf/model").glob("*.yaml"):
+        assert f"`{path.stem}`" in page or f"model={path.stem} " in page
+        name = re.search(r"^name: (\S+/\S+)", path.read_text(), re.MULTILINE)
+        assert name is None or name[1] in page
+
+
+@pytest.mark.slow
+def test_train_evaluate_report_and_preview_run_as_written(tmp_path):
+    """On the shipped model, with the smallest settings added."""
+    overrides = [*TRAIN[0], *SMALL, f"runs_dir={tmp_path}/runs"]
+    told = call("train.py", *overrides)
+    assert "semantic_parsing" in told and "trainable parameters" in told
+    run = told.split()[-1]
+    assert "unseen" in call("evaluate.py", f"run={run}", "split=validation", "tasks=[qa_cross_lang]")
+    preview = next(arguments[3:] for arguments in COMMANDS if "flix_lightning.commands.cldr" in arguments)
+    assert "Swahili" in call("-m", "flix_lightning.commands.cldr", *preview)
+    (tmp_path / "README.md").write_text((ROOT / "README.md").read_text())
+    folders = ["--results", f"{tmp_path}/results", "--readme", f"{tmp_path}/README.md"]
+    call("-m", "flix_lightning.commands.report", "--collect", f"{tmp_path}/runs", *folders)
+    assert list((tmp_path / "results").glob("*.md"))
+
+
+EVALUATE = [arguments[2:] for arguments in COMMANDS if arguments[:2] == ["python", "evaluate.py"]]
+
+
+@pytest.mark.parametrize("overrides", EVALUATE, ids=" ".join)
+def test_every_evaluation_composes(overrides):
+    assert composed(*overrides, config="evaluate")["run"] == "runs/joint-flix/HASH"
+
+
+@pytest.mark.slow
+def test_a_newcomer_compares_two_runs_and_has_a_picture(tmp_path):
+    """The README's two commands with `experiment=smoke`, and its report; then a policy, collected."""
+    compare = next(arguments for arguments in COMMANDS if "--picture" in arguments)[1:]
+    for train in TRAIN[:2]:
+        call("train.py", "experiment=smoke", *train, *SMALL[3:], "trainer.max_steps=4", cwd=tmp_path)
+    told = call(*compare[:2], "runs/smoke", *compare[4:], cwd=tmp_path)
+    assert "| flix |" in told and "| lora |" in told
+    assert (tmp_path / "difference.png").read_bytes().startswith(b"\x89PNG")
+    run = next(path.parent for path in tmp_path.glob("runs/smoke/*/record.json") if "task" in path.read_text())
+    policy = EVALUATE[1][1:]
+    call("evaluate.py", f"run={run}", *policy, "tasks=[qa_cross_lang]", "languages=[gu]", cwd=tmp_path)
+    assert list(run.glob("scores-cldr-test-family.json"))
+
+
+@pytest.mark.slow
+def test_docs_export_runs_as_written(tmp_path):
+    """Its commands and its Python, on one small run; what needs other runs or LoRAs apart."""
+    page, home = ROOT / "docs" / "export.md", tmp_path / "runs/joint-flix/HASH"
+    small = [*SMALL, "trainer.max_steps=2"]
+    told = call("train.py", *small, "mixture.tasks=[ner, qa_cross_lang]", "mixture.languages=[yo, bn]", cwd=tmp_path)
+    (tmp_path / told.split()[-1]).rename(home)
+    (tmp_path / "requests.jsonl").write_text('{"task": "ner", "language": "sw", "text": "22 Aprili 2022"}\n')
+    for line in "".join(blocks(page, "bash")).splitlines():
+        words = shlex.split(line, comments=True)[1:]
+        if "path/of/lora" not in line and "new_language" not in line:
+            chosen = {word.partition("=")[0] for word in words}
+            own = [word for word in small if word.partition("=")[0] not in chosen] if words[0] == "train.py" else []
+            call(*words, *own, cwd=tmp_path)
+    assert json.loads((tmp_path / "answers.jsonl").read_text())["answer"] is not None
+    (tmp_path / "adapter.safetensors").write_bytes((home / "adapter.safetensors").read_bytes())
+    for block in blocks(page, "python"):
+        call("-c", block, cwd=tmp_path)
+
+
+def call(*arguments: str, cwd: Path = ROOT) -> str:
+    return subprocess.run(
+        [sys.executable, *(str(ROOT / a) if a.endswith(".py") else a for a in arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    ).stdout

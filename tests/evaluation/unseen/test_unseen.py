@@ -1,0 +1,224 @@
+"""Policies for unseen languages: families and scripts, stand-ins by hand, weights that find a planted language."""
+
+import json
+import unicodedata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from babel import Locale
+from lightning import Trainer
+
+from flix_lightning.adapters.features import Feature, FeatureSpace
+from flix_lightning.adapters.injection import banks_of
+from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import fill
+from flix_lightning.data.benchmarks.cldr.languages import CELLS as CLDR_CELLS
+from flix_lightning.data.benchmarks.cldr.languages import PRETRAINING
+from flix_lightning.data.cells import Cell
+from flix_lightning.data.languages import FAMILIES, family, script
+from flix_lightning.data.tokens.encoding import Encoded
+from flix_lightning.evaluation.evaluate import evaluate
+from flix_lightning.evaluation.unseen.few_shot import stand_ins, weighted
+from flix_lightning.evaluation.unseen.policy import STAND_INS, UnseenLanguage
+from flix_lightning.training.assembly import build_experiment
+from flix_lightning.training.run import train
+from tests import toy
+from tests.configs import ROOT, SMALL, composed, small_benchmark, untrained_backbone
+from tests.reference import flix_linear, rank_rows
+from tests.toy import CELLS, FLIX, RANKS, toy_batch, toy_composer, toy_flix
+
+LANGUAGES = sorted({language for languages in CLDR_CELLS.values() for language in languages} | set(PRETRAINING))
+SCRIPT_NAMES = {
+    "Latn": "LATIN", "Cyrl": "CYRILLIC", "Arab": "ARABIC", "Deva": "DEVANAGARI", "Beng": "BENGALI", "Ethi": "ETHIOPIC",
+    "Gujr": "GUJARATI", "Guru": "GURMUKHI", "Orya": "ORIYA", "Taml": "TAMIL", "Telu": "TELUGU", "Knda": "KANNADA",
+    "Mlym": "MALAYALAM", "Thai": "THAI", "Kore": "HANGUL", "Jpan": "CJK", "Hans": "CJK", "Grek": "GREEK",
+    "Hebr": "HEBREW", "Armn": "ARMENIAN", "Geor": "GEORGIAN", "Khmr": "KHMER", "Laoo": "LAO", "Mymr": "MYANMAR",
+    "Sinh": "SINHALA",
+}  # fmt: skip
+
+
+def space_of(*languages: str) -> FeatureSpace:
+    return FeatureSpace([Feature("task", "qa"), *(Feature("language", code) for code in languages)])
+
+
+def serving(stand_in: str, language: str, *known: str) -> dict[str, float]:
+    """Known language -> its weight in the place of `language`."""
+    feature = Feature("language", language)
+    found = UnseenLanguage(stand_in).stand_ins([feature, Feature("task", "new")], space_of(*known))
+    assert set(found) <= {feature}
+    return {known.value: weight for known, weight in found.get(feature, {}).items()}
+
+
+# --- what is known of languages ---
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_of_the_benchmark_has_a_family_and_the_script_of_its_own_name(language):
+    assert family(language)
+    first = Locale.parse(language).languages[language][0]
+    assert unicodedata.name(first).startswith(SCRIPT_NAMES[script(language)])
+
+
+def test_a_language_stands_in_one_group_and_regions_do_not_matter():
+    listed = [code for line in FAMILIES.strip().splitlines() for code in line.partition(": ")[2].split()]
+    assert len(listed) == len(set(listed))
+    assert family("pt_br") == family("pt-BR") == family("pt") != ()
+    assert family("qqq") == () and script("qqq") is None
+    assert family("gu") == family("hi") != family("fa") and family("gu")[:2] == family("fa")[:2]
+
+
+# --- stand-ins ---
+
+
+@pytest.mark.parametrize(
+    "stand_in, expected",
+    [
+        ("task_only", {}),
+        ("mean", dict.fromkeys(("ar", "bn", "de", "hi", "te"), 0.2)),
+        ("family", {"bn": 0.5, "hi": 0.5}),  # Indic before Indo-European
+        ("script", {"hi": 1.0}),  # Devanagari
+    ],
+)
+def test_stand_ins_by_hand(stand_in, expected):
+    assert serving(stand_in, "mr", "ar", "bn", "de", "hi", "te") == expected
+
+
+def test_the_nearest_relatives_share_the_most_groups():
+    assert serving("family", "mr", "de", "ps", "sw") == {"ps": 1.0}
+    assert serving("family", "mr", "de", "ru", "sw") == {"de": 0.5, "ru": 0.5}
+
+
+@pytest.mark.parametrize(
+    "stand_in, language", [("family", "ko"), ("script", "ko"), ("family", "qqq"), ("script", "qqq")]
+)
+def test_a_language_without_relatives_keeps_its_task_alone(stand_in, language):
+    assert serving(stand_in, language, "bn", "de", "qqr") == {}
+
+
+@pytest.mark.parametrize("setting", [{"stand_in": "familly"}, {"stand_in": "few_shot"}])
+def test_bad_policies_are_refused(setting):
+    with pytest.raises(FlixError, match="did you mean 'family'|examples, steps and lr"):
+        UnseenLanguage(**setting)
+
+
+def test_stand_ins_take_known_features_of_the_same_axis_only():
+    new, known = Feature("language", "gu"), Feature("language", "bn")
+    for wrong in ({known: {known: 1.0}}, {new: {new: 1.0}}, {new: {Feature("task", "qa"): 1.0}}):
+        with pytest.raises(ValueError, match="stand-ins"):
+            toy_composer().with_stand_ins(wrong)
+
+
+# --- what they do ---
+
+
+@pytest.mark.parametrize("path", ["wide", "gathered"])
+def test_a_composition_with_stand_ins_against_the_reference(path):
+    backbone, active, composer = toy_flix("llama", path)
+    policy = {Feature("language", "gu"): {Feature("language", "bn"): 0.25, Feature("language", "yo"): 0.75}}
+    composer = composer.with_stand_ins(policy)
+    active.set(composer.compose([Cell("qa", "gu"), Cell("ner", "sw"), Cell("new", "gu")]))
+    by_hand = [
+        {"task=qa": 1.0, "language=bn": 0.25, "language=yo": 0.75},
+        {"task=ner": 1.0, "language=sw": 1.0},
+        {"language=bn": 0.25, "language=yo": 0.75},
+    ]
+    bank = next(iter(banks_of(backbone).values()))
+    x = torch.randn(3, 4, bank.in_features, generator=torch.Generator().manual_seed(0))
+    expected = flix_linear(x, bank.weight, bank.bias, bank.lora_a, bank.lora_b, rank_rows(RANKS), by_hand)
+    torch.testing.assert_close(bank(x), expected, rtol=1e-5, atol=1e-5)
+    assert composer.active_rank([Cell("qa", "gu")]) == 3 + 2 + 4
+
+
+@pytest.mark.parametrize("path", ["wide", "gathered"])
+def test_gradients_of_the_weights_against_finite_differences(path):
+    backbone, active, composer = toy_flix("t5", path)
+    backbone.double()
+    known = [feature for feature in composer.space if feature.axis == "language"]
+    composer = composer.with_stand_ins({Feature("language", "gu"): dict.fromkeys(known, 1.0)})
+    batch, cells = toy_batch(backbone, 2), [Cell("qa", "gu"), Cell("ner", "gu")]
+    weights = torch.full((2, len(known)), 0.3, dtype=torch.float64, requires_grad=True)
+
+    def loss(weights):
+        active.set(weighted(composer, cells, weights))
+        return backbone(**batch).loss
+
+    (gradient,) = torch.autograd.grad(loss(weights), weights)
+    for row, column in [(0, 0), (1, 2), (1, 3)]:
+        step = torch.zeros_like(weights)
+        step[row, column] = 1e-3
+        with torch.no_grad():
+            slope = (loss(weights + step) - loss(weights - step)) / 2e-3
+        assert gradient[row, column].item() == pytest.approx(slope.item(), rel=1e-2, abs=1e-5)
+
+
+def test_few_shot_weights_find_the_language_whose_answers_they_are_shown():
+    """Two unseen languages answer as `sw` and as `yo` do; each one's weights find its twin."""
+    config = composed(*SMALL)
+    module = build_experiment(config, small_benchmark(), untrained_backbone()).module
+    toy.fill(module.banks, size=0.5)
+    twins = {"gu": "sw", "kn": "yo"}
+    module.eval()
+    rows = {language: answered_as(module, twin) for language, twin in twins.items()}
+    tokenised = SimpleNamespace(encoded=lambda cell, split: rows[cell.language], is_encoder_decoder=False)
+    batching = SimpleNamespace(eval_batch_size=5)
+    data = SimpleNamespace(tokenised=tokenised, tokenizer=module.tokenizer, batching=batching)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    before = [bank.lora_a.clone() for bank in module.banks]
+    policy = UnseenLanguage("few_shot", examples=6, steps=15, lr=0.5)
+    cells = [Cell("qa_cross_lang", "gu"), Cell("qa_cross_lang", "kn"), Cell("translation", "bn")]
+    found, again = (stand_ins(policy, module, data, cells, trainer) for _ in range(2))
+    assert found == again, "the same examples give the same weights"
+    assert {feature.value for feature in found} == set(twins)
+    for feature, weights in found.items():
+        assert all(weight > 0 for weight in weights.values()) and sum(weights.values()) < 1
+        assert weights[Feature("language", twins[feature.value])] > 0.7
+    alone = stand_ins(policy, module, data, cells[1:], trainer)
+    kn = Feature("language", "kn")
+    assert alone[kn] == pytest.approx(found[kn], abs=1e-3), "languages do not meet"
+    assert all(torch.equal(a, bank.lora_a) for a, bank in zip(before, module.banks, strict=True))
+
+
+@torch.no_grad()
+def answered_as(module, language: str) -> list[Encoded]:
+    """Random prompts, each with the next tokens that the model would give in `language`."""
+    prompts = torch.randint(3, 300, (8, 12), generator=torch.Generator().manual_seed(0))
+    module.active.set(module.composer.compose([Cell("qa_cross_lang", language)] * len(prompts)))
+    ids = prompts
+    for _ in range(4):
+        ids = torch.cat([ids, module.backbone(ids).logits[:, -1:].argmax(-1)], dim=1)
+    return [Encoded(row[:12].tolist(), row[12:].tolist()) for row in ids]
+
+
+@pytest.mark.parametrize("stand_in", STAND_INS)
+def test_a_method_without_a_language_axis_is_left_as_it_is(stand_in):
+    experiment = build_experiment(composed(*SMALL, "adapter=lora"), small_benchmark(), untrained_backbone())
+    policy = UnseenLanguage(stand_in, examples=1, steps=1, lr=1.0)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    cells = [Cell("qa_cross_lang", "gu")]
+    assert stand_ins(policy, experiment.module, experiment.datamodule, cells, trainer) == {}
+
+
+@pytest.mark.parametrize("choice", sorted(path.stem for path in (ROOT / "conf" / "unseen_language").glob("*.yaml")))
+def test_every_policy_is_a_choice_of_evaluation(choice):
+    section = composed("run=x", f"unseen_language={choice}", config="evaluate")["unseen_language"]
+    assert fill("unseen_language", UnseenLanguage, section).stand_in == choice
+
+
+def test_the_scores_of_a_policy_have_a_file_of_their_own():
+    benchmark = small_benchmark()
+    train(composed(*SMALL, "trainer.max_steps=2"), Path("run"), benchmark, untrained_backbone(), None)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    chosen = {"tasks": ["qa_cross_lang"], "languages": ["bn", "gu"], "unseen_language": UnseenLanguage("family")}
+    scores = evaluate(Path("run"), benchmark, benchmark, untrained_backbone(), trainer, **chosen)
+    assert scores["stand_ins"] == {"language=gu": {"language=bn": 1.0}}
+    assert json.loads(Path("run/scores-cldr-test-family.json").read_text()) == scores
+
+
+def test_known_cells_are_served_as_before():
+    composer = toy_composer()
+    other = composer.with_stand_ins(UnseenLanguage("mean").stand_ins([Feature("language", "gu")], composer.space))
+    for one, two in zip(composer.compose(CELLS), other.compose(CELLS), strict=True):
+        assert torch.equal(one, two)
+    assert [FLIX(cell) for cell in CELLS] == [other.active(cell) for cell in CELLS]

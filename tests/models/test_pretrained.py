@@ -1,0 +1,324 @@
+"""Backbones of every named family, tiny and random: tokens, loss, generation, and what is refused."""
+
+import json
+
+import pytest
+import torch
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+from transformers import AutoConfig
+
+from flix_lightning.adapters.composition import ActiveComposition
+from flix_lightning.adapters.dropout import FeatureDropout
+from flix_lightning.adapters.injection import inject, merge
+from flix_lightning.adapters.layer import AdapterBank
+from flix_lightning.common.errors import FlixError
+from flix_lightning.data.batches import EvalBatch
+from flix_lightning.data.tasks import Task
+from flix_lightning.data.tokens.encoding import IGNORE, cut, encode, generation_batch, prompt_tail, training_batch
+from flix_lightning.data.tokens.places import target_places
+from flix_lightning.models.backbone import load_backbone
+from flix_lightning.models.pretrained import load_pretrained
+from flix_lightning.training.module import FlixModule
+from flix_lightning.training.optimization import Optimization
+from tests.configs import ROOT, composed
+from tests.families import CHATTY, FAMILIES, HABITS, UNTIED, save_family
+from tests.toy import CELLS, fill, toy_composer
+
+NAMED = sorted(path.stem for path in (ROOT / "conf/model").glob("*.yaml") if path.stem not in ("tiny", "pretrained"))
+PROMPTS = ["Parse: é", "a longer prompt, of three clauses, é", "x"]
+SIZE = 0.4
+TARGETS = ["[X ]", "", "a longer target"]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Family -> its folder."""
+    return {family: save_family(family, tmp_path_factory.mktemp(family)) for family in FAMILIES}
+
+
+def loaded(saved, family: str, **settings):
+    return load_pretrained(str(saved[family]), **settings)
+
+
+def flix(backbone) -> FlixModule:
+    """With filled adapters, so that cells differ."""
+    module = FlixModule(
+        backbone.model, backbone.tokenizer, {t: Task(t, "{input}", "f1", 12) for t in ("ner", "parse", "qa")},
+        toy_composer(), FeatureDropout(0.0), Optimization(1e-3), max_steps=1, seed=0,
+    )  # fmt: skip
+    fill(module.banks, size=SIZE)
+    return module.eval()
+
+
+# --- tokens ---
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_where_prompts_begin_and_end_and_where_the_loss_falls(family, saved):
+    backbone = loaded(saved, family)
+    is_encoder_decoder, end, _, begin, adds_end, _, _ = HABITS[family]
+    tokenizer = backbone.tokenizer
+    assert backbone.model.config.is_encoder_decoder == is_encoder_decoder
+    rows = encode(tokenizer, PROMPTS, TARGETS, is_encoder_decoder)
+    batch = training_batch(rows, tokenizer.pad_token_id, is_encoder_decoder)
+    for i, (prompt, target) in enumerate(zip(PROMPTS, TARGETS)):
+        read = batch["input_ids"][i][batch["attention_mask"][i].bool()]
+        labels = batch["labels"][i]
+        wanted = (begin or "") + prompt + (end if adds_end else "" if is_encoder_decoder else "\n" + target + end)
+        assert tokenizer.decode(read, skip_special_tokens=False) == wanted
+        assert tokenizer.decode(labels[labels != IGNORE], skip_special_tokens=False) == target + end
+        if not is_encoder_decoder:
+            kept = labels != IGNORE
+            assert torch.equal(labels[kept], batch["input_ids"][i][kept])
+            assert kept.nonzero()[-1] == batch["attention_mask"][i].sum() - 1, "the loss ends at the end of text"
+
+
+@pytest.mark.parametrize("family", CHATTY)
+def test_chat_template_is_used_when_asked_for_and_ends_answers(family, saved):
+    turns = {
+        "t5gemma": "<bos><start_of_turn>user\n{}<end_of_turn>\n<start_of_turn>model\n",
+        "gemma3": "<bos><start_of_turn>user\n{}<end_of_turn>\n<start_of_turn>model\n",
+        "qwen3": "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
+        "llama32": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    }
+    ends = {"t5gemma": "<end_of_turn>", "gemma3": "<end_of_turn>", "qwen3": "<|im_end|>", "llama32": "<|eot_id|>"}
+    tokenizer = loaded(saved, family, chat_template=True).tokenizer
+    (row,) = encode(tokenizer, ["Parse: é"], ["[X ]"], HABITS[family][0])
+    assert tokenizer.decode(row.prompt, skip_special_tokens=False) == turns[family].format("Parse: é")
+    assert tokenizer.decode(row.target, skip_special_tokens=False) == "[X ]" + ends[family]
+    assert tokenizer.eos_token == ends[family], "generation stops where an answer ends"
+    short = cut(row, len(row.prompt) - 2, 99, prompt_tail(tokenizer))
+    tail = turns[family].partition("{}")[2]
+    assert tokenizer.decode(short.prompt, skip_special_tokens=False).endswith(tail), "the answer's turn still begins"
+    assert len(short.prompt) == len(row.prompt) - 2
+
+
+@pytest.mark.parametrize("family", UNTIED)
+def test_an_output_embedding_of_its_own_is_not_overwritten(family, saved):
+    model, stored = loaded(saved, family).model, load_file(saved[family] / "model.safetensors")
+    assert torch.equal(model.lm_head.weight, stored["lm_head.weight"])
+    assert not torch.equal(model.lm_head.weight, model.shared.weight)
+
+
+# --- loss and generation ---
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_loss_is_that_of_transformers(family, saved):
+    backbone = loaded(saved, family)
+    module = flix(backbone)
+    rows = encode(backbone.tokenizer, PROMPTS, TARGETS, HABITS[family][0])
+    batch = training_batch(rows, backbone.tokenizer.pad_token_id, HABITS[family][0])
+    module.active.set(module.composer.compose(CELLS[:3]))
+    with torch.no_grad():
+        total = module.target_loss(batch, target_places(batch["labels"], HABITS[family][0]))
+        mean = backbone.model(**batch).loss
+    count = sum(len(row.target) for row in rows)
+    torch.testing.assert_close(total / count, mean, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_mixed_batch_generates_what_its_rows_generate_alone(family, saved):
+    backbone = loaded(saved, family)
+    module, tokenizer = flix(backbone), backbone.tokenizer
+    rows = encode(tokenizer, PROMPTS, TARGETS, HABITS[family][0])
+    cells = [CELLS[0], CELLS[5], CELLS[11]]
+    batch = generation_batch(rows, tokenizer.pad_token_id, HABITS[family][0])
+    together = module.generate(EvalBatch(batch, cells, ["a", "b", "c"], TARGETS, 10))
+    alone = []
+    for row, cell in zip(rows, cells):
+        module.active.set(module.composer.compose([cell]))
+        prompt = torch.tensor([row.prompt])
+        tokens = backbone.model.generate(
+            input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=10, do_sample=False,
+            pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+        )[0]  # fmt: skip
+        tokens = tokens if HABITS[family][0] else tokens[len(row.prompt) :]
+        alone.append(tokenizer.decode(tokens, skip_special_tokens=True).strip())
+    assert together == alone
+    assert len(set(together)) > 1, "equal answers would hide a mix-up"
+
+
+@pytest.mark.parametrize("family", ["flan_t5", "qwen3"])
+def test_generation_stops_at_the_end_of_text(family, saved):
+    backbone = loaded(saved, family)
+    module, tokenizer = flix(backbone), backbone.tokenizer
+    rows = encode(tokenizer, PROMPTS[:1], [""], HABITS[family][0])
+    batch = EvalBatch(generation_batch(rows, tokenizer.pad_token_id, HABITS[family][0]), CELLS[:1], ["a"], [""], 10)
+    module.generate(batch)
+    tokens = backbone.model.generate(**batch.inputs, max_new_tokens=10, do_sample=False)[0, -10:].tolist()
+    last = max(place for place, token in enumerate(tokens[:8]) if tokens.index(token) == place)  # new there
+    assert last > 0
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(tokens[last])  # an ordinary token: its text may be shown
+    shown = [tokenizer.decode(tokens[:end], skip_special_tokens=True).strip() for end in (last, last + 1)]
+    assert module.generate(batch)[0] in shown
+    assert tokenizer.decode(tokens, skip_special_tokens=True).strip() not in shown
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_are_the_same_with_activations_recomputed(family, saved):
+    gradients = []
+    for recompute in (False, True):
+        backbone = loaded(saved, family)
+        if recompute:
+            backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
+        module = flix(backbone).train()
+        rows = encode(backbone.tokenizer, PROMPTS, TARGETS, HABITS[family][0])
+        module.active.set(module.composer.compose(CELLS[:3]))
+        batch = training_batch(rows, backbone.tokenizer.pad_token_id, HABITS[family][0])
+        module.target_loss(batch, target_places(batch["labels"], HABITS[family][0])).backward()
+        gradients.append([p.grad for bank in module.banks for p in (bank.lora_a, bank.lora_b)])
+    assert all(g.any() for g in gradients[0])
+    for plain, recomputed in zip(*gradients):
+        torch.testing.assert_close(plain, recomputed, rtol=1e-3, atol=1e-4)
+
+
+def test_weights_and_attention_are_of_the_kind_asked_for(saved):
+    model = loaded(saved, "qwen3", dtype="bfloat16", attention="eager").model
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    assert model.config._attn_implementation == "eager"
+
+
+# --- configs and errors ---
+
+
+@pytest.mark.parametrize("choice", NAMED)
+def test_every_named_model_that_is_not_here_says_how_to_get_it(choice, monkeypatch, tmp_path):
+    section = composed(f"model={choice}")["model"]
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(FlixError) as caught:
+        load_backbone({**section, "name": section["name"] + "-absent"})
+    assert f"hf download {section['name']}-absent" in str(caught.value)
+    assert "local folder" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(GatedRepoError, "hf auth login"), (RepositoryNotFoundError, "no model of that name")]
+)
+def test_what_the_hub_refuses_is_explained(error, told, monkeypatch):
+    def refuse(*_, **__):
+        import httpx
+
+        raise OSError("refused") from error(
+            "no", response=httpx.Response(403, request=httpx.Request("GET", "http://x"))
+        )
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
+    with pytest.raises(FlixError, match=told):
+        load_pretrained("some/model")
+
+
+def test_impossible_settings_name_what_is_possible(saved):
+    for settings, told in {
+        ("dtype", "float8"): "unknown model.dtype 'float8'.*bfloat16",
+        ("quantization", "2bit"): "unknown model.quantization '2bit'.*4bit, 8bit",
+        ("attention", "fused"): "fused",
+    }.items():
+        with pytest.raises(FlixError, match=told):
+            load_pretrained(str(saved["qwen3"]), **dict([settings]))
+    with pytest.raises(FlixError, match="chat_template: the tokenizer of .* has none"):
+        load_pretrained(str(saved["smollm2"]), chat_template=True)
+    with pytest.raises(FlixError, match="'./nowhere' cannot be loaded: there is no such folder"):
+        load_pretrained("./nowhere")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+@pytest.mark.parametrize("quantization", ["4bit", "8bit"])
+def test_quantization_without_a_gpu_is_refused(quantization, saved):
+    with pytest.raises(FlixError, match=f"model.quantization={quantization} needs an NVIDIA GPU"):
+        load_pretrained(str(saved["qwen3"]), quantization=quantization)
+
+
+def test_code_of_a_model_runs_only_when_asked_for(saved, tmp_path):
+    folder = save_family("qwen3", tmp_path / "custom")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "odd", "auto_map": {"AutoConfig": "odd.Odd", "AutoModelForCausalLM": "odd.OddForCausalLM"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "odd.py").write_text(
+        "from pathlib import Path\n"
+        f"Path({str(tmp_path / 'ran')!r}).touch()\n"
+        "from transformers import Qwen3Config, Qwen3ForCausalLM\n"
+        "class Odd(Qwen3Config):\n    model_type = 'odd'\n"
+        "class OddForCausalLM(Qwen3ForCausalLM):\n    config_class = Odd\n"
+    )
+    with pytest.raises(FlixError, match="set model.trust_remote_code=true"):
+        load_pretrained(str(folder))
+    assert not (tmp_path / "ran").exists()
+    assert type(load_pretrained(str(folder), trust_remote_code=True).model).__name__ == "OddForCausalLM"
+
+
+# --- quantized weights ---
+
+
+class Packed(nn.Linear):
+    """Stands for bitsandbytes' layers: a linear whose weight is whole numbers of no linear's shape."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__(linear.in_features, linear.out_features, linear.bias is not None)
+        self.step = linear.weight.abs().max() / 127
+        packed = (linear.weight / self.step).round().to(torch.int8).view(torch.uint8).reshape(-1, 1)
+        self.weight = nn.Parameter(packed, requires_grad=False)
+        self.bias = linear.bias
+
+    def dequantized(self) -> torch.Tensor:
+        return self.weight.view(torch.int8).reshape(self.out_features, self.in_features) * self.step
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.linear(x, self.dequantized().to(x.dtype), self.bias)
+
+
+def test_banks_train_over_quantized_weights(saved):
+    backbone = loaded(saved, "qwen3")
+    for name, module in list(backbone.model.named_modules()):
+        if isinstance(module, nn.Linear) and module is not backbone.model.lm_head:
+            parent, _, child = name.rpartition(".")
+            setattr(backbone.model.get_submodule(parent), child, Packed(module))
+    module = flix(backbone)
+    bank: AdapterBank = module.banks[0]
+    assert isinstance(bank.base, Packed) and len(module.banks) == 14
+    composition = module.composer.compose(CELLS[:2])
+    module.active.set(composition)
+    x = torch.randn(2, 5, bank.in_features, requires_grad=True)
+    updates = torch.stack([x[i] @ bank.delta_weight(composition.index[i], composition.weight[i]).T for i in range(2)])
+    torch.testing.assert_close(bank(x), x @ bank.base.dequantized().T + updates)
+    rows = encode(backbone.tokenizer, PROMPTS[:2], TARGETS[:2], False)
+    batch = training_batch(rows, backbone.tokenizer.pad_token_id, False)
+    module.target_loss(batch, target_places(batch["labels"], False)).backward()
+    assert {name.rpartition(".")[2] for name, p in module.named_parameters() if p.grad is not None} == {
+        "lora_a", "lora_b"}  # fmt: skip
+    assert all(bank.lora_a.grad.any() for bank in module.banks)
+    with pytest.raises(FlixError, match="quantized weights cannot be merged"):
+        merge(backbone.model, composition.index[0], composition.weight[0])
+
+
+@pytest.mark.parametrize("kind", ["Linear4bit", "Linear8bitLt"])
+def test_banks_wrap_the_layers_of_bitsandbytes(kind):
+    layers = pytest.importorskip("bitsandbytes").nn
+    torch.manual_seed(0)
+    plain = nn.Linear(64, 64, bias=False)
+    settings = {"compute_dtype": torch.float32} if kind == "Linear4bit" else {"has_fp16_weights": False}
+    layer = getattr(layers, kind)(64, 64, bias=False, **settings)
+    layer.load_state_dict(plain.state_dict())
+    layer = layer.to("cuda" if torch.cuda.is_available() else "cpu")
+    active = ActiveComposition(4)
+    (bank,) = inject(Holding(layer), 4, active)
+    x = torch.randn(2, 3, 64, device=bank.lora_a.device, requires_grad=True)
+    assert (bank(x) - plain.to(x.device)(x)).abs().mean() < 0.1
+    bank(x).sum().backward()
+    assert x.grad.any() and layer.weight.grad is None
+
+
+class Holding(nn.Module):
+    """A model of one layer."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def get_output_embeddings(self) -> None:
+        return None

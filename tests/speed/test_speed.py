@@ -1,0 +1,75 @@
+"""The speed benchmark: its arithmetic by hand, and the whole command at its smallest settings."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from speed.__main__ import parser
+from speed.parts import PARTS
+from speed.shapes import SHAPES
+from speed.table import page, read
+from speed.timing import interleaved, peak_mib, ratios
+from tests.configs import ROOT
+
+
+def test_contestants_take_turns_and_the_first_round_is_left_out():
+    turns = []
+    found = interleaved({name: lambda name=name: turns.append(name) for name in "ab"}, rounds=3)
+    assert turns == list("abababab")
+    assert {name: len(times["cpu"]) for name, times in found.items()} == {"a": 3, "b": 3}
+
+
+def test_a_ratio_is_taken_round_by_round():
+    assert ratios([2.0, 3.0, 8.0], [1.0, 3.0, 2.0]) == {"median": 2.0, "low": 1.0, "high": 4.0}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_peak_memory_is_what_was_held_at_once():
+    def hold():
+        first = bytearray(64 << 20)
+        first[::4096] = b"x" * len(first[::4096])
+        del first
+        second = bytearray(96 << 20)
+        second[::4096] = b"x" * len(second[::4096])
+
+    assert 90 < peak_mib(hold) < 150
+
+
+def test_the_page_says_only_what_was_measured():
+    seconds = {"8": {"cpu": [1.0, 1.0]}, "64": {"cpu": [1.0, 1.5]}}
+    told = page({("tiny", "features"): {"environment": "a CPU", "seconds": seconds}})
+    assert "| tiny | 1.00 (1.00 to 1.00) | 1.25 (1.00 to 1.50) |" in told
+    assert "Generation" not in told
+
+
+def test_the_committed_page_is_made_from_the_committed_records():
+    told = (ROOT / "speed/speed.md").read_text(encoding="utf8")
+    assert told == page(read(ROOT / "speed/records"))
+
+
+def test_the_page_of_the_benchmark_names_the_parts_and_shapes_there_are():
+    page = (ROOT / "speed/README.md").read_text(encoding="utf8")
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(PARTS)
+    for line in re.search(r"```bash\n(.*?)```", page, re.DOTALL)[1].splitlines():
+        assert shlex.split(line, comments=True)[:3] == ["python", "-m", "speed"]
+        options = parser().parse_args(shlex.split(line, comments=True)[3:])
+        assert set(options.parts) <= set(PARTS) and set(options.shapes) <= set(SHAPES)
+
+
+@pytest.mark.slow
+def test_the_command_measures_once_and_writes_table_and_plot(tmp_path):
+    command = [sys.executable, "-m", "speed", "--quick", "--rounds", "1", "--shapes", "tiny"]
+    command += ["--parts", "training", "features", "generation", "paths", "loading", "--results", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    records = sorted((tmp_path / "records").glob("*.json"))
+    assert [path.stem for path in records] == [
+        "tiny-features", "tiny-generation", "tiny-loading", "tiny-paths", "tiny-training"]  # fmt: skip
+    before = [path.stat().st_mtime_ns for path in records]
+    assert all(json.loads(path.read_text())["seconds"] for path in records)
+    assert "Training step" in (tmp_path / "speed.md").read_text() and (tmp_path / "speed.png").stat().st_size > 1000
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert [path.stat().st_mtime_ns for path in records] == before, "a part with a record is measured again"
