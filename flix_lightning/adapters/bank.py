@@ -3,7 +3,7 @@
 The file is safetensors. Its tensors are `<module path>.lora_a` (ranks, in) and `<module path>.lora_b` (ranks, out), the
 rows of a feature side by side. Its metadata says in JSON whose rows these are:
 
-    format          flix_lightning.adapters.bank/1
+    format          flix_lightning.bank/1
     backbone        "tiny"
     axes            ["task", "language"]
     ranks           {"task=ner": 4, "task=qa_in_lang": 4, "language=sw": 2, ...}, in the order of the rows
@@ -36,7 +36,7 @@ from flix_lightning.common.files import write_whole
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.tasks import Task
 
-FORMAT = "flix_lightning.adapters.bank/1"
+FORMAT = "flix_lightning.bank/1"
 ADAPTER = "adapter.safetensors"  # its name in a run directory
 VERSIONED = ("flix-lightning", "torch", "transformers")
 
