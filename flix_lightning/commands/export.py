@@ -1,32 +1,26 @@
-"""Export a finished run: `flix export run=runs/<name>/<hash> to=peft [cells=[ner/sw,qa/xx]]`.
+"""`flix export`: a finished run in the formats of others."""
 
-to=peft       a LoRA folder for each cell, which PEFT and vLLM load as it is
-to=merged     a transformers model for each cell, the adapters added to its weights
-to=bank       all features in one safetensors file
-to=backbone   the bare backbone as a folder, for a LoRA to be loaded on
+from collections.abc import Sequence
 
-cells=all     all that the run trained or scored, or pairs task/language, trained or not
-out=FOLDER    by default `export/<to>` in the run
-rank=N        of every LoRA, filled up with zeros; by default the smallest that vLLM serves
-"""
+from omegaconf import DictConfig
 
-import sys
-
-from flix_lightning.commands.shell import command, key_values
-from flix_lightning.common.settings import fill
+from flix_lightning.commands.hydra_shell import start
+from flix_lightning.commands.shell import resolved
+from flix_lightning.common.settings import fill, without
 
 
-@command
-def main() -> None:
-    given = key_values(sys.argv[1:], __doc__)
+def task(config: DictConfig) -> None:
+    plain = resolved(config)
 
     from flix_lightning.common.console import quieten
     from flix_lightning.inference.export.folders import export
+    from flix_lightning.training.runs import find_run
 
     quieten()
-    for folder in fill("", export, given):
+    run = find_run("run", plain["run"], plain["runs_dir"])
+    for folder in fill("", export, without(plain, "run", "runs_dir"), run=str(run)):
         print(folder)
 
 
-if __name__ == "__main__":
-    main()
+def main(words: Sequence[str]) -> None:
+    start(task, "export", words, positional="run", texts=["run"])

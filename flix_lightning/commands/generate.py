@@ -1,24 +1,53 @@
-"""Answer a file of requests: `flix generate run=runs/<name>/<hash> requests.jsonl [out=FILE]`.
+"""`flix generate`: answer requests from a file, from standard input, or one from the command line."""
 
-A request is a line of JSON, with the task's fields in the place of `text` where it has several:
-
-    {"task": "ner", "language": "sw", "text": "22 Aprili 2022 na Kifini"}
-
-The answers come in the same order, each the request with an `answer`, to the screen or to `out`. Further keys:
-`batch_size=64`, `max_new_tokens=N`, `device=cpu`.
-"""
-
+import json
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from flix_lightning.commands.shell import command, key_values
+from omegaconf import DictConfig
+
+from flix_lightning.commands.arguments import EXTRA
+from flix_lightning.commands.hydra_shell import start
+from flix_lightning.commands.shell import resolved
+from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill
-from flix_lightning.inference.generate import answer
+
+STANDARD_INPUT = "-"
+OWN = ("run", "runs_dir", "requests", "task", "language", "text", "out", "batch_size", "max_new_tokens", "device")
 
 
-@command
-def main() -> None:
-    fill("", answer, key_values(sys.argv[1:], __doc__, positional="requests"))
+def task(config: DictConfig) -> None:
+    plain = resolved(config)
+
+    from flix_lightning.inference.generate import answer, parse_requests, read_requests, tell
+    from flix_lightning.training.runs import find_run
+
+    file, typed = plain["requests"], request_of(plain)
+    if (file is None) == (typed is None):
+        raise FlixError("requests: a file, or - for standard input; or one request: task=ner language=sw text=...")
+    run = find_run("run", plain["run"], plain["runs_dir"])
+    if typed is not None:
+        asked = parse_requests("the request", json.dumps(typed).encode())
+    elif file == STANDARD_INPUT:
+        asked = parse_requests("standard input", sys.stdin.buffer.read())
+    else:
+        asked = read_requests(file)
+    chosen = {key: plain[key] for key in ("batch_size", "max_new_tokens", "device")}
+    answered = fill("", answer, chosen, run=run, asked=asked)
+    if typed is not None and plain["out"] is None:
+        print(answered[0]["answer"])
+    else:
+        fill("", tell, {"out": plain["out"]}, answered=answered)
 
 
-if __name__ == "__main__":
-    main()
+def request_of(plain: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The request that was typed; None where none was."""
+    fields = {key: value for key, value in plain.items() if key not in OWN}
+    own = {key: plain[key] for key in ("task", "language", "text") if plain[key] is not None}
+    return {**own, **fields} or None
+
+
+def main(words: Sequence[str]) -> None:
+    texts = ["run", "task", "language"]
+    start(task, "generate", words, positional="requests", texts=texts, literal=["text", EXTRA])

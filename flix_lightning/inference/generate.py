@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,42 @@ from flix_lightning.common.files import write_whole
 OWN = ("task", "language")
 
 
-def read_requests(path: Path) -> list[dict[str, Any]]:
+def read_requests(path: str) -> list[dict[str, Any]]:
     """The requests of a file.
 
     Raises:
         FlixError: the file cannot be read, or a line is no request; with its number.
     """
     try:
-        lines = path.read_text(encoding="utf8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FlixError(f"requests: {str(path)!r} cannot be read: {error}.") from error
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise FlixError(f"requests: {path!r} cannot be read: {error.strerror}.") from error
+    return parse_requests(path, content)
+
+
+def parse_requests(place: str, content: bytes) -> list[dict[str, Any]]:
+    """The requests that lines of JSON hold.
+
+    Args:
+        place: where they come from, for messages.
+
+    Raises:
+        FlixError: a line is no request; with its number.
+    """
+    try:
+        lines = content.decode("utf8").splitlines()
+    except UnicodeDecodeError as error:
+        raise FlixError(f"{place}: no UTF-8: {error}.") from error
     requests = []
     for number, line in enumerate(lines, 1):
         try:
             request = json.loads(line)
         except ValueError as error:
-            raise FlixError(f"{path}:{number}: no JSON: {error}.") from error
+            raise FlixError(f"{place}:{number}: no JSON: {error}.") from error
         if not isinstance(request, dict) or not all(isinstance(request.get(key), str) for key in OWN):
-            raise FlixError(f"{path}:{number}: a request is a mapping with task, language and text; got {line[:80]!r}.")
+            raise FlixError(
+                f"{place}:{number}: a request is a mapping with task, language and text; got {line[:80]!r}."
+            )
         requests.append(request)
     return requests
 
@@ -40,16 +58,13 @@ def text_of(request: Mapping[str, Any]) -> Any:
 
 
 def answer(
-    run: str,
-    requests: str,
-    out: str | None = None,
+    run: Path,
+    asked: Sequence[Mapping[str, Any]],
     batch_size: int = 64,
     max_new_tokens: int | None = None,
     device: str | None = None,
-) -> None:
-    """Answer the file `requests` by a finished run."""
-    asked = read_requests(Path(requests))
-
+) -> list[dict[str, Any]]:
+    """The requests, each with the `answer` of a finished run."""
     from flix_lightning.common.console import quieten
     from flix_lightning.inference.model import FlixModel
 
@@ -57,10 +72,13 @@ def answer(
     columns = ([request[key] for request in asked] for key in OWN)
     model = FlixModel.from_run(run, device)
     answers = model.generate(list(map(text_of, asked)), *columns, batch_size, max_new_tokens)
-    told = "".join(
-        json.dumps({**request, "answer": said}, ensure_ascii=False) + "\n" for request, said in zip(asked, answers)
-    )
+    return [{**request, "answer": said} for request, said in zip(asked, answers, strict=True)]
+
+
+def tell(answered: Sequence[Mapping[str, Any]], out: str | None = None) -> None:
+    """Write a line of JSON for each answered request to the screen, or to a file."""
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in answered)
     if out is None:
-        sys.stdout.write(told)
+        sys.stdout.write(lines)
     else:
-        write_whole(Path(out), told)
+        write_whole(Path(out), lines)

@@ -1,14 +1,14 @@
-"""Pretrains the embedded model: `python -m flix_lightning.models.pretrain`.
+"""Pretrains the embedded model: `flix pretrain`.
 
 It learns the five tasks of `cldr` in 42 languages that stand in no cell, on rows drawn afresh at every step. What it
 reads at a step is a function of (seed, step), so a killed run continues from its last checkpoint as if nothing had
 happened, on any number of processes.
 """
 
-import argparse
 import math
 import time
 from collections import Counter
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from random import Random
@@ -18,6 +18,8 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from flix_lightning.common.errors import FlixError
+from flix_lightning.common.files import make_directory
 from flix_lightning.data.benchmarks.cldr.inventory import load_inventory
 from flix_lightning.data.benchmarks.cldr.languages import PRETRAINING, language_name
 from flix_lightning.data.benchmarks.cldr.rows import TASKS as DRAW
@@ -30,6 +32,20 @@ from flix_lightning.models.tiny import tiny_tokenizer, untrained_tiny
 GROUP = 32  # batches drawn and sorted by length together
 FINAL_ROWS = 2000  # held-out rows that the shipped weights are scored on
 TASK_WEIGHTS = {"semantic_parsing": 2, "translation": 3, "ner": 3, "qa_in_lang": 3, "qa_cross_lang": 3}
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """What `conf/pretrain.yaml` says."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    processes: int
+    save_every: int
+    score_every: int
+    work: str
 
 
 def draw(rng: Random, split: str) -> tuple[str, Encoded]:
@@ -135,11 +151,11 @@ def save(path: Path, state: dict) -> None:
     partial.replace(path)
 
 
-def pretrain(fabric: Fabric, args: argparse.Namespace) -> None:
+def pretrain(fabric: Fabric, args: Pretraining) -> None:
     """Train to `args.steps`, continuing from `args.work`/last.pt where it exists; the end is shipped in the package."""
     module = TargetLogits(untrained_tiny(args.seed))
     optimizers, start = Optimizers(module), 0
-    checkpoint = args.work / "last.pt"
+    checkpoint = Path(args.work) / "last.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         module.load_state_dict(state["module"])
@@ -170,30 +186,19 @@ def pretrain(fabric: Fabric, args: argparse.Namespace) -> None:
     if fabric.is_global_zero:
         round_to_shipped(module.backbone)
         facts = {name: getattr(args, name) for name in ("steps", "batch_size", "learning_rate", "seed")}
-        command = "python -m flix_lightning.models.pretrain"
+        command = "flix pretrain"
         scores = exact_match(module, FINAL_ROWS, args.seed)
         ship(
             module.backbone, {**facts, "command": command, "loss": round(loss, 4), "rows": FINAL_ROWS, "scores": scores}
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=4500)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=4e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=2, help="CPU processes of one thread each")
-    parser.add_argument("--save-every", type=int, default=100)
-    parser.add_argument("--score-every", type=int, default=500)
-    parser.add_argument("--work", type=Path, default=Path("runs/pretrain_tiny"), help="where checkpoints lie")
-    args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
+def launch(args: Pretraining) -> None:
+    """Pretrain on as many processes of one thread each."""
+    if args.processes < 1 or args.steps < 1 or args.batch_size < 1:
+        raise FlixError("processes, steps and batch_size: at least 1.")
+    make_directory(Path(args.work))
     torch.set_num_threads(1)
     fabric = Fabric(accelerator="cpu", devices=args.processes, strategy="ddp", precision="bf16-mixed")
     fabric.launch()
     pretrain(fabric, args)
-
-
-if __name__ == "__main__":
-    main()

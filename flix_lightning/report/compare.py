@@ -39,7 +39,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
     """
     _, settings = by_setting(records)
     if len(settings) != 2:
-        raise FlixError(f"--picture: shows the difference of two settings; these runs have {len(settings)}.")
+        raise FlixError(f"picture: shows the difference of two settings; these runs have {len(settings)}.")
     (one, ours), (other, theirs) = sorted(settings.items(), key=lambda item: item[0][0] != "flix")
     names = [", ".join(map(str, setting)) for setting in (one, other)]
     difference_heatmap(ours, theirs, f"{names[0]} minus {names[1]}, test score", path)

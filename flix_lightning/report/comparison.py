@@ -30,6 +30,22 @@ def settings(record: Record) -> dict[str, Any]:
     }
 
 
+def is_run_of(record: Record, config: Mapping[str, Any]) -> bool:
+    """Whether a record is that of a run with this config; a setting that came after the record is no difference."""
+    own = record["config"]
+    if any(own.get(key) != config.get(key) for key in ("name", "seed")):
+        return False
+    known, asked = settings(record), settings({"config": config})
+    return all(_same(key, known[key], asked[key]) for key in known.keys() & asked.keys())
+
+
+def _same(key: str, one: Any, other: Any) -> bool:
+    """Whether two values are one setting; a class may have moved to another module."""
+    if key.endswith("._target_"):
+        return str(one).rpartition(".")[2] == str(other).rpartition(".")[2]
+    return one == other
+
+
 def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[Record]]]:
     """The settings that differ between the records, and the records of each choice of them, one a seed.
 
@@ -37,12 +53,16 @@ def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[R
     """
     records = sorted(records, key=lambda record: record["config"]["seed"])
     told = [settings(record) for record in records]
-    varying = {key for key in set().union(*told) if _varies(key, told)}
-    keys = ["adapter.method", *sorted(varying - {"adapter.method"})]
+    keys = ["adapter.method", *varying(told)]
     groups: dict[tuple, list[Record]] = {}
     for record, values in zip(records, told, strict=True):
         groups.setdefault(tuple(values.get(key) for key in keys), []).append(record)
     return keys, groups
+
+
+def varying(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys, but for the method, in which settings differ; one that some lack is no difference."""
+    return sorted(key for key in set().union(*told) - {"adapter.method"} if _varies(key, told))
 
 
 def _varies(key: str, told: Sequence[Mapping[str, Any]]) -> bool:

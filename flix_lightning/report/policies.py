@@ -10,7 +10,7 @@ from flix_lightning.data.languages import family, script
 from flix_lightning.evaluation.unseen.policy import STAND_INS
 from flix_lightning.report.comparison import Record, spread
 
-FOLDER = "unseen_languages"  # of results/: what evaluate.py wrote, by policy
+FOLDER = "unseen_languages"  # of results/: what `flix evaluate` wrote, by policy
 
 
 def collect_policies(runs: Sequence[Path], results: Path) -> None:
@@ -22,7 +22,7 @@ def collect_policies(runs: Sequence[Path], results: Path) -> None:
     for run in runs:
         found = sorted(run.rglob("scores-*-test*.json"))
         if not found:
-            raise FlixError(f"--policies: no run in {str(run)!r} was evaluated on its test cells.")
+            raise FlixError(f"policies: no run in {str(run)!r} was evaluated on its test cells.")
         (results / FOLDER).mkdir(parents=True, exist_ok=True)
         for path in found:
             shutil.copyfile(path, results / FOLDER / f"{path.parent.parent.name}-{path.parent.name}-{path.name}")

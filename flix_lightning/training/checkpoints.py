@@ -3,7 +3,6 @@
 import io
 import pickle
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,41 +16,25 @@ from torch import Tensor
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import make_directory, write_whole
+from flix_lightning.training.checkpoint_files import STEPS, damage, path_of
 from flix_lightning.training.results import peak_memory_mib
-
-STEPS = "step-*.ckpt"
-
-
-def path_of(folder: Path, step: int) -> Path:
-    return folder / f"step-{step:08d}.ckpt"
 
 
 def newest_sound(folder: Path) -> Path | None:
     """The last checkpoint that is whole; None where there is none.
-
-    PyTorch's files carry a checksum of every record, which `torch.load` itself does not compare.
 
     Raises:
         FlixError: there are checkpoints, and all of them are damaged.
     """
     found = sorted(folder.glob(STEPS), reverse=True)
     for path in found:
-        damage = _damage(path)
-        if damage is None:
+        wrong = damage(path)
+        if wrong is None:
             return path
-        rank_zero_warn(f"checkpoint {str(path)!r} is damaged ({damage}); the one before it is tried.")
+        rank_zero_warn(f"checkpoint {str(path)!r} is damaged ({wrong}); the one before it is tried.")
     if found:
         raise FlixError(f"checkpoints: every file in {str(folder)!r} is damaged; remove them to train from the start.")
     return None
-
-
-def _damage(path: Path) -> str | None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            wrong = archive.testzip()
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
-        return str(error)
-    return f"wrong checksum of {wrong}" if wrong else None
 
 
 class WholeFiles(TorchCheckpointIO):

@@ -4,8 +4,8 @@ import runpy
 import sys
 
 import pytest
-
 from flix_lightning.commands.cldr import main
+
 from flix_lightning.data.benchmarks.cldr.benchmark import Cldr
 from flix_lightning.data.benchmarks.cldr.languages import CELLS
 from flix_lightning.data.cells import Cell

@@ -7,6 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from hydra_shell import default_config, dotted, explained, module_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,6 @@ from flix_lightning.training.assembly import build_experiment
 from flix_lightning.training.run_directory import run_directory
 from flix_lightning.training.tracking.loggers import make_logger
 from flix_lightning.training.trainer import TrainerSettings
-from hydra_shell import default_config, dotted, explained, module_of
 from tests.commands.test_commands import run_command
 from tests.configs import ROOT, SMALL, small_benchmark, untrained_backbone
 

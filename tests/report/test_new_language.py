@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from flix_lightning.commands.new_language import report
 
 from flix_lightning.adapters.features import Feature
-from flix_lightning.commands.new_language import report
 from flix_lightning.common.errors import FlixError
 from flix_lightning.evaluation.new_language import unchanged_features
 from flix_lightning.report.new_language import table

@@ -24,9 +24,9 @@ def read_records(file: Path) -> list[dict[str, Any]]:
     try:
         records = json.loads(file.read_text(encoding="utf8")) if file.exists() else []
     except (OSError, ValueError) as error:
-        raise FlixError(f"--results: {str(file)!r} cannot be read: {error}.") from error
+        raise FlixError(f"results: {str(file)!r} cannot be read: {error}.") from error
     if not isinstance(records, list) or not all(isinstance(r, dict) and r.get("method") in METHODS for r in records):
-        raise FlixError(f"--results: {str(file)!r} holds no records of the study's methods; name another file.")
+        raise FlixError(f"results: {str(file)!r} holds no records of the study's methods; name another file.")
     return records
 
 
@@ -47,10 +47,10 @@ def check_file(file: Path, overrides: Sequence[str]) -> None:
         FlixError: the file is no file of records, or holds those of another study.
     """
     if file.suffix != ".json":
-        raise FlixError(f"--results: a file that ends in .json, for the table lies beside it; got {str(file)!r}.")
+        raise FlixError(f"results: a file that ends in .json, for the table lies beside it; got {str(file)!r}.")
     for record in read_records(file):
         if record.get("overrides", []) != deciding(overrides):
             raise FlixError(
-                f"--results: {str(file)!r} holds records of a study with the overrides {record.get('overrides', [])}, "
+                f"results: {str(file)!r} holds records of a study with the overrides {record.get('overrides', [])}, "
                 f"this one has {deciding(overrides)}; name another file."
             )

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-
 from flix_lightning.commands.xtreme_up import main
+
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.benchmarks.xtreme_up.download import download
 from flix_lightning.data.benchmarks.xtreme_up.unpack import unpack

@@ -7,7 +7,7 @@ from flix_lightning.data.benchmarks.declared import DeclaredBenchmark
 
 ARCHIVE = "https://storage.googleapis.com/xtreme-up/xtreme-up-v1.1.jsonl.tgz"
 NER_REPOSITORY = "https://github.com/masakhane-io/masakhane-ner"
-FETCH = "python -m flix_lightning.commands.xtreme_up fetch DIR"
+FETCH = "flix data fetch_xtreme_up folder=DIR"
 FROM_ARCHIVE = f"unpack {ARCHIVE} and set benchmark.root to its folder xtreme_up_v1.1"
 FROM_NER = f"copy xtreme-up/MasakhaNER-X of {NER_REPOSITORY} and set benchmark.tasks.ner.folder to it"
 

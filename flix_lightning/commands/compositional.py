@@ -1,19 +1,17 @@
-"""The compositional study: `python compositional.py` trains what is missing, scores every method, prints the table.
+"""`flix compositional`: trains what the study lacks, scores every method, prints the table."""
 
-Stop it whenever you like; the same command goes on where it stopped. What follows the options changes every run, and
-then the records need a file of their own: `python compositional.py --seeds 0 --results FILE -- trainer.max_steps=20`.
-"""
-
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
-from flix_lightning.commands.shell import command, resolved
+from flix_lightning.commands.arguments import quoted
+from flix_lightning.commands.hydra_shell import composed, start
+from flix_lightning.commands.shell import resolved
+from flix_lightning.common.settings import fill
 from flix_lightning.training.run_directory import run_directory
 
-ROOT = Path(__file__).parent
 CALIBRATION = ("experiment=compositional_calibration", "adapter.bank={experts}")
 TRAINED = {  # method -> its training run
     "calibration ++ (LC++)": (*CALIBRATION, "adapter=calibration_pp"),
@@ -32,8 +30,7 @@ def trained(*overrides: str) -> tuple[Path, dict[str, Any]]:
     from flix_lightning.training.results import read_record
     from flix_lightning.training.run import train
 
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = resolved(compose("train", overrides=list(overrides)))
+    config = resolved(composed("train", overrides))
     run = run_directory(config)
     if not (run / "record.json").is_file():
         benchmark, backbone = load_benchmark(config["benchmark"]), load_backbone(config["model"])
@@ -41,7 +38,7 @@ def trained(*overrides: str) -> tuple[Path, dict[str, Any]]:
     return run, read_record(run)
 
 
-def run_seed(seed: int, file: Path, overrides: list[str]) -> None:
+def run_seed(seed: int, file: Path, overrides: Sequence[str]) -> None:
     """Every record of one seed that the file has not yet."""
     from flix_lightning.adapters.bank import Bank
     from flix_lightning.data.benchmarks.benchmark import load_benchmark
@@ -56,37 +53,34 @@ def run_seed(seed: int, file: Path, overrides: list[str]) -> None:
     experts, record = trained("experiment=compositional_experts", *common)
     benchmark, model = (record["config"][part] for part in ("benchmark", "model"))
     setting = Setting(load_benchmark(benchmark), lambda: load_backbone(model), Bank.read(experts), seed)
-    study = Study(file, setting, overrides)
+    scored = Study(file, setting, list(overrides))
     for method in (m for m in TRAINED if m in lacking(file, seed)):
-        run, record = trained(*(part.format(experts=experts) for part in TRAINED[method]), *common)
+        run, record = trained(*(part.format(experts=quoted(str(experts))) for part in TRAINED[method]), *common)
         stored = 0 if method.startswith("FLix") else sum(record["parameters"].values())  # FLix stands for the experts
         added = stored if "shared" in method else stored // len(setting.cells)
-        study.record(method, finished(run), added, stored, record["cells"])
+        scored.record(method, finished(run), added, stored, record["cells"])
     for method, make in untrained(setting):
         if method in lacking(file, seed):
-            study.record(method, make)
+            scored.record(method, make)
 
 
-@command
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument(
-        "--results", type=Path, default=ROOT / "results" / "compositional.json", help="the records' file"
-    )
-    parser.add_argument("overrides", nargs="*", help="key=value, for every training run")
-    args = parser.parse_args()
-
+def study(seeds: Sequence[int], results: str, overrides: Sequence[str]) -> None:
+    """See conf/compositional.yaml."""
     from flix_lightning.evaluation.compositional.records import check_file, read_records
     from flix_lightning.report.compositional import study_table
 
-    check_file(args.results, args.overrides)
-    for seed in args.seeds:
-        run_seed(seed, args.results, args.overrides)
-    table = study_table(read_records(args.results))
-    args.results.with_suffix(".md").write_text(table, encoding="utf8")
+    file = Path(results)
+    check_file(file, list(overrides))
+    for seed in seeds:
+        run_seed(seed, file, overrides)
+    table = study_table(read_records(file))
+    file.with_suffix(".md").write_text(table, encoding="utf8")
     print(table, end="")
 
 
-if __name__ == "__main__":
-    main()
+def task(config: DictConfig) -> None:
+    fill("", study, resolved(config))
+
+
+def main(words: Sequence[str]) -> None:
+    start(task, "compositional", words, passed_on="overrides")

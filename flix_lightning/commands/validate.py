@@ -1,21 +1,20 @@
-"""Look through a benchmark's data: `python validate.py benchmark=directory benchmark.root=DIR`; `--help` lists more."""
+"""`flix validate`: look through a benchmark's data before it is trained on."""
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
+from flix_lightning.commands.hydra_shell import start
 from flix_lightning.commands.shell import resolved
 from flix_lightning.common.errors import FlixError
-from hydra_shell import start
 
 EVERY = 1 << 60  # malformed rows are all collected here, not refused one by one
 
 
-@hydra.main(config_path="conf", config_name="validate", version_base="1.3")
-def main(config: DictConfig) -> None:
+def task(config: DictConfig) -> None:
     plain = resolved(config)
     if not isinstance(plain["json"], str | None):
         raise FlixError(f"json: a file for the findings, or null; got {plain['json']!r}.")
@@ -51,5 +50,5 @@ def main(config: DictConfig) -> None:
         sys.exit(1)
 
 
-if __name__ == "__main__":
-    start(main, "validate")
+def main(words: Sequence[str]) -> None:
+    start(task, "validate", words)

@@ -1,41 +1,37 @@
-"""How a command starts: Hydra composes its config, and whatever a user got wrong is told in one message."""
+"""What Hydra's and a launcher's errors mean to a user, with the nearest match and a remedy that works."""
 
-import os
 import re
+import shlex
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
-from flix_lightning.commands.shell import command, message
+from flix_lightning.commands.arguments import OVERRIDE, quoted
+from flix_lightning.commands.folders import CONF
+from flix_lightning.commands.shell import message
 from flix_lightning.common.errors import FlixError, unknown
 
-CONF = Path(__file__).parent / "conf"
 
-
-def start(main: Callable[[], None], config_name: str) -> None:
-    """Run a function decorated by `hydra.main`."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them itself
-
-    @command
-    def run() -> None:
-        try:
-            main()
-        except Exception as error:
-            module = module_of(error)
-            if isinstance(error, HydraException) or module.startswith("hydra._internal"):
-                raise explained(error, config_name) from error
-            if module == "hydra.core.utils" or module.startswith("submitit"):  # it came back from a job
-                raise of_a_job(error) from error
-            raise
-
-    run()
+@contextmanager
+def explaining(config_name: str) -> Iterator[None]:
+    """Raise what Hydra refuses about a config as a user's error."""
+    try:
+        yield
+    except Exception as error:
+        module = module_of(error)
+        if isinstance(error, HydraException) or module.startswith("hydra._internal"):
+            raise explained(error, config_name) from error
+        if module == "hydra.core.utils" or module.startswith("submitit"):  # it came back from a job
+            raise of_a_job(error) from error
+        raise
 
 
 def module_of(error: Exception) -> str:
@@ -46,10 +42,7 @@ def module_of(error: Exception) -> str:
 def explained(error: Exception, config_name: str) -> FlixError:
     """What Hydra's refusal of a command line means, with the nearest match."""
     if isinstance(error, OverrideParseException):
-        return FlixError(
-            f"cannot read the override {error.override!r}. Write key=value; quote the whole where the value holds "
-            "spaces, brackets or commas: 'mixture.languages=[sw, yo]'."
-        )
+        return FlixError(f"cannot read the override {error.override!r}. {remedy(error.override)}")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         if choice.startswith("submitit"):
@@ -65,6 +58,24 @@ def explained(error: Exception, config_name: str) -> FlixError:
     near = get_close_matches(key, known, n=1) or [""]
     parent = near[0].rpartition(".")[0]
     return unknown("config key", key, [name for name in known if name.rpartition(".")[0] == parent])
+
+
+def remedy(override: str) -> str:
+    """What to type in the place of an override that Hydra cannot read."""
+    parts = OVERRIDE.fullmatch(override)
+    if parts is None:
+        return "Settings are written key=value."
+    if parts["value"].startswith(("[", "{")):
+        return (
+            "Quote the whole where a list or mapping holds spaces, 'mixture.languages=[sw, yo]', and in it every text "
+            "with other characters than letters, digits and ./:-_ once more: 'key=[\"a, b\", c]'."
+        )
+    typed = f"{parts['key']}={quoted(parts['value'])}"
+    try:
+        OverridesParser.create().parse_override(typed)
+    except HydraException:
+        return "Settings are written key=value."
+    return f"Quote the value, and the whole from the shell: {shlex.quote(typed)}."
 
 
 def default_config(config_name: str) -> dict[str, Any]:

@@ -1,13 +1,15 @@
-"""Fetches XTREME-UP: `python -m flix_lightning.commands.xtreme_up fetch DIR`; the same command continues."""
+"""`flix data fetch_xtreme_up`: download XTREME-UP; the same command continues."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from flix_lightning.commands.shell import command
+from flix_lightning.commands.hydra_shell import start
+from flix_lightning.commands.shell import resolved
+from flix_lightning.common.settings import fill
 from flix_lightning.data.benchmarks.xtreme_up.benchmark import ARCHIVE
 from flix_lightning.data.benchmarks.xtreme_up.download import digest, download
 from flix_lightning.data.benchmarks.xtreme_up.unpack import unpack
@@ -30,21 +32,24 @@ def fetch(url: str, archive: Path, sha256: str | None, under: str, folder: Path)
     return told
 
 
-@command
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m flix_lightning.commands.xtreme_up", description=__doc__)
-    parser.add_argument("action", choices=["fetch"])
-    parser.add_argument("folder", type=Path, help="gets xtreme_up_v1.1 and MasakhaNER-X")
-    parser.add_argument("--archive", default=ARCHIVE, help="URL of the release (default: %(default)s)")
-    parser.add_argument("--sha256", help="that its archive must have")
-    parser.add_argument("--ner", default=NER_ARCHIVE, help="URL of the repository with MasakhaNER-X, as .tar.gz")
-    parser.add_argument("--ner-sha256", help="that its archive must have")
-    options = parser.parse_args(arguments)
-    root, ner = options.folder / RELEASE, options.folder / NER
-    print(fetch(options.archive, options.folder / f"{RELEASE}.tgz", options.sha256, RELEASE, root))
-    print(fetch(options.ner, options.folder / f"{NER}.tgz", options.ner_sha256, f"*/xtreme-up/{NER}", ner))
+def fetch_both(
+    folder: str,
+    archive: str | None = None,
+    sha256: str | None = None,
+    ner: str | None = None,
+    ner_sha256: str | None = None,
+) -> None:
+    """Fetch the release and MasakhaNER-X into `folder`."""
+    home = Path(folder)
+    root, entities = home / RELEASE, home / NER
+    print(fetch(archive or ARCHIVE, home / f"{RELEASE}.tgz", sha256, RELEASE, root))
+    print(fetch(ner or NER_ARCHIVE, home / f"{NER}.tgz", ner_sha256, f"*/xtreme-up/{NER}", entities))
     print(f"train with: benchmark=xtreme_up benchmark.root={root}")
 
 
-if __name__ == "__main__":
-    main()
+def task(config: DictConfig) -> None:
+    fill("", fetch_both, resolved(config))
+
+
+def main(words: Sequence[str]) -> None:
+    start(task, "data fetch_xtreme_up", words, positional="folder", texts=["folder", "sha256", "ner_sha256"])

@@ -1,11 +1,14 @@
-"""Shows the benchmark: `python -m flix_lightning.commands.cldr` lists its cells, `... ner/sw` examples of one."""
+"""`flix data cldr`: the cells of the embedded benchmark, or rows of some."""
 
-import argparse
 from collections.abc import Sequence
 from itertools import islice
 
-from flix_lightning.commands.shell import command
+from omegaconf import DictConfig
+
+from flix_lightning.commands.hydra_shell import start
+from flix_lightning.commands.shell import resolved
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import fill
 from flix_lightning.data.benchmarks.cldr.languages import CELLS, language_name
 from flix_lightning.data.benchmarks.cldr.rows import draw_rows
 from flix_lightning.data.benchmarks.cldr.tasks import TASKS
@@ -32,7 +35,7 @@ def preview(cell: str, split: str, seed: int, rows: int) -> str:
     if not (task and slash and language):
         raise FlixError(f"a cell is written task/language, e.g. semantic_parsing/sw; got {cell!r}.")
     if rows < 1:
-        raise FlixError(f"--rows: at least 1; got {rows}.")
+        raise FlixError(f"rows: at least 1; got {rows}.")
     drawn = list(islice(draw_rows(task, language, split, seed), rows))
     try:
         name = language_name(language)
@@ -42,19 +45,14 @@ def preview(cell: str, split: str, seed: int, rows: int) -> str:
     return "\n".join([f"# {cell}, {split}, seed {seed}", *lines])
 
 
-@command
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m flix_lightning.commands.cldr", description=__doc__)
-    parser.add_argument("cells", nargs="*", metavar="task/language", help="cells to preview; none lists them all")
-    parser.add_argument("--rows", type=int, default=5, help="examples a cell (default 5)")
-    parser.add_argument("--split", default="train", help="train, validation or test (default train)")
-    parser.add_argument("--seed", type=int, default=0, help="of the rows (default 0)")
-    options = parser.parse_args(arguments)
-    if not options.cells:
-        print(listing())
-        return
-    print("\n\n".join([preview(cell, options.split, options.seed, options.rows) for cell in options.cells]))
+def show(cells: Sequence[str], rows: int, split: str, seed: int) -> str:
+    """The listing, or rows of each of `cells`."""
+    return "\n\n".join([preview(cell, split, seed, rows) for cell in cells]) if cells else listing()
 
 
-if __name__ == "__main__":
-    main()
+def task(config: DictConfig) -> None:
+    print(fill("", show, resolved(config)))
+
+
+def main(words: Sequence[str]) -> None:
+    start(task, "data cldr", words, positional="cells")

@@ -1,0 +1,47 @@
+"""`flix evaluate`: score a finished run on any cells."""
+
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+
+from flix_lightning.commands.hydra_shell import start
+from flix_lightning.commands.shell import resolved
+from flix_lightning.training.run_directory import read_config
+from flix_lightning.training.runs import find_run
+
+
+def task(config: DictConfig) -> None:
+    plain = resolved(config)
+    run = find_run("run", plain["run"], plain["runs_dir"])
+    trained = read_config(run)
+
+    from flix_lightning.common.console import quieten
+    from flix_lightning.common.settings import fill
+    from flix_lightning.data.benchmarks.benchmark import load_benchmark
+    from flix_lightning.evaluation.evaluate import evaluate
+    from flix_lightning.evaluation.unseen.policy import UnseenLanguage
+    from flix_lightning.models.backbone import stored_backbone
+    from flix_lightning.report.screen import print_report
+    from flix_lightning.training.trainer import lightning_trainer
+
+    quieten()
+    policy = fill("unseen_language", UnseenLanguage, plain["unseen_language"])
+    trained_on = load_benchmark(trained["benchmark"])
+    scored_on = load_benchmark(plain["benchmark"]) if plain.get("benchmark") else trained_on
+    trust = {"trust_remote_code": plain["trust_remote_code"]}
+    backbone = fill("", stored_backbone, trust, section=trained["model"])
+    trainer = lightning_trainer(
+        accelerator=plain["accelerator"],
+        devices=1,
+        precision=plain["precision"] or trained["trainer"]["precision"],
+        logger=False,
+        enable_checkpointing=False,
+        default_root_dir=run,
+    )
+    chosen = {key: plain[key] for key in ("split", "tasks", "languages", "where", "eval_batch_size")}
+    known = {"run": run, "trained_on": trained_on, "scored_on": scored_on, "backbone": backbone, "trainer": trainer}
+    print_report(fill("", evaluate, chosen, **known, unseen_language=policy), run)
+
+
+def main(words: Sequence[str]) -> None:
+    start(task, "evaluate", words, positional="run", texts=["run"])

@@ -1,0 +1,111 @@
+"""Runs below a folder: found by folder, name or the beginning of a hash, and the state that each is in."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flix_lightning.common.errors import FlixError
+from flix_lightning.training.checkpoint_files import STEPS, damage, step_of
+from flix_lightning.training.lock import is_locked
+
+FINISHED, RUNNING, STOPPED, DAMAGED = "finished", "running", "stopped", "damaged"
+SHOWN = 8  # candidates that a message names
+
+
+def runs_below(folder: Path) -> Iterator[Path]:
+    """The run folders in `folder`, itself included, in order; nothing inside of a run is one."""
+    for path, folders, files in os.walk(folder):
+        folders.sort()
+        if {"config.json", "overrides.txt"} <= set(files):
+            folders.clear()
+            yield Path(path)
+
+
+def find_run(place: str, named: Any, runs_dir: str) -> Path:
+    """The run that a user means.
+
+    Args:
+        place: of the setting, for messages.
+        named: a run's folder, a folder that holds one run, or the beginning of a run's hash or of `<name>/<hash>`.
+        runs_dir: where hashes are looked for.
+
+    Raises:
+        FlixError: no run is meant, or several.
+    """
+    if not isinstance(named, str) or not named:
+        raise FlixError(f"{place}: a run's folder or the beginning of its hash; got {named!r}.")
+    folder, home = Path(named).expanduser(), Path(runs_dir).expanduser()
+    if (folder / "config.json").is_file():
+        return folder
+    if folder.is_dir():
+        found, where = list(runs_below(folder)), f"below {named!r}"
+    else:
+        found = [run for run in runs_below(home) if run.name.startswith(named) or _below(run, home).startswith(named)]
+        where = f"called {named!r} below {runs_dir!r}"
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise FlixError(f"{place}: {len(found)} runs lie {where}: {_listed(found)}. Name one.")
+    known = list(runs_below(home))
+    told = f"Those below {runs_dir!r}: {_listed(known)}." if known else "Give runs/<name>/<hash>."
+    raise FlixError(f"{place}: no run lies {where}. {told}")
+
+
+def _below(run: Path, home: Path) -> str:
+    return run.relative_to(home).as_posix()
+
+
+def _listed(runs: list[Path]) -> str:
+    shown = ", ".join(map(str, runs[:SHOWN]))
+    return shown + (f", ... ({len(runs)} in all)" if len(runs) > SHOWN else "")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run as it lies on the disk.
+
+    Args:
+        folder: its own.
+        state: `finished`, `running`, `stopped` or `damaged`.
+        detail: the step that it stopped at or runs on from, or what is damaged.
+        config: what it was started with; None where that cannot be read.
+        record: of a finished run.
+    """
+
+    folder: Path
+    state: str
+    detail: str
+    config: dict[str, Any] | None
+    record: dict[str, Any] | None
+
+
+def look_at(folder: Path) -> Found:
+    """The state of a run."""
+    try:
+        config = _read(folder / "config.json", "adapter", "seed")
+        record = _read(folder / "record.json", "config", "cells") if (folder / "record.json").exists() else None
+    except FlixError as error:
+        return Found(folder, DAMAGED, str(error), None, None)
+    if record is not None:
+        return Found(folder, FINISHED, f"step {record.get('steps')}", config, record)
+    saved = sorted((folder / "checkpoints").glob(STEPS), reverse=True)
+    whole = next((path for path in saved if damage(path) is None), None)
+    step = f"step {step_of(whole) if whole else 0}"
+    if is_locked(folder):
+        return Found(folder, RUNNING, f"after {step}", config, None)
+    if saved and whole is None:
+        return Found(folder, DAMAGED, "no checkpoint is whole", config, None)
+    return Found(folder, STOPPED, f"at {step}", config, None)
+
+
+def _read(path: Path, *needed: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError) as error:
+        raise FlixError(f"{path.name} cannot be read: {error}") from error
+    if not isinstance(content, dict) or not content.keys() >= set(needed):
+        raise FlixError(f"{path.name} is not one of a run")
+    return content
