@@ -9,14 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from flix_lightning.commands.main import COMMANDS as FLIX
+
 ROOT = Path(__file__).parent.parent
 ROUNDS = 5
 COMMANDS = {
     "bare python": ["-c", "pass"],
     "import torch": ["-c", "import torch"],
     "import flix_lightning": ["-c", "import flix_lightning"],
-    **{f"{path.name} --help": [path.name, "--help"] for path in sorted(ROOT.glob("*.py"))},
-    "report --help": ["-m", "flix_lightning.commands.report", "--help"],
+    "flix --help": ["-m", "flix_lightning", "--help"],
+    **{f"flix {name} --help": ["-m", "flix_lightning", *name.split(), "--help"] for name in FLIX},
 }
 
 

@@ -110,11 +110,12 @@ from flix_lightning.models.tiny import load_tiny
 load_tiny()
 """
 FIRST_STEP = """
-import os, runpy, sys
-from flix_lightning.module import FlixModule
+import os, sys
+from flix_lightning.commands.main import flix
+from flix_lightning.training.module import FlixModule
 FlixModule.on_train_batch_end = lambda *_: os._exit(0)
-sys.argv = ["train.py", "runs_dir=" + sys.argv[1], "logger=none", "trainer.progress=false"]
-runpy.run_path("train.py", run_name="__main__")
+sys.argv = ["flix", "train", "runs_dir=" + sys.argv[1], "logger=none", "trainer.progress=false"]
+flix()
 """
 
 

@@ -1,5 +1,6 @@
 """Composed configs and small experiments for tests."""
 
+import sys
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -11,6 +12,7 @@ from flix_lightning.models.backbone import Backbone
 from flix_lightning.models.tiny import tiny_tokenizer
 
 ROOT = Path(__file__).parent.parent
+FLIX = (sys.executable, "-m", "flix_lightning")
 SMALL = (
     "mixture.tasks=[semantic_parsing, qa_cross_lang, translation]",
     "mixture.languages=[sw, yo, bn]",

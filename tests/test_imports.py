@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
+from flix_lightning.commands.main import COMMANDS
 from tests.configs import ROOT
 
 HEAVY = {"torch", "transformers", "lightning", "datasets", "wandb", "matplotlib", "torchmetrics"}
-SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
+FLIX = "from flix_lightning.commands.main import flix; flix()"
 CHECK = """
 import runpy, sys
 sys.argv = {arguments!r}
@@ -34,14 +35,21 @@ def test_the_package_imports_nothing_heavy():
     assert imported("import torch")[:1] == ["torch"], "the check sees what is imported"
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_help_imports_nothing_heavy(script):
-    assert imported(f"runpy.run_path({script!r}, run_name='__main__')", script, "--help") == []
+def test_help_of_every_command_imports_nothing_heavy():
+    every = f"for sys.argv in {[['flix', *name.split(), '--help'] for name in ('', *COMMANDS)]}: flix()"
+    assert imported(f"from flix_lightning.commands.main import flix\n    {every}") == []
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate"])
+def test_the_scripts_at_the_root_are_the_same_commands(script):
+    assert imported(f"runpy.run_path('{script}.py', run_name='__main__')", f"{script}.py", "--help") == []
+    words = ([sys.executable, f"{script}.py"], [sys.executable, "-m", "flix_lightning", script])
+    told = [subprocess.run([*w, "--help"], cwd=ROOT, capture_output=True, check=True).stdout for w in words]
+    assert told[0] == told[1] and f"flix {script}: ".encode() in told[0]
 
 
 def test_a_mistyped_choice_is_told_before_anything_heavy_is_imported():
-    run = "runpy.run_path('train.py', run_name='__main__')"
-    code = CHECK.format(arguments=["train.py", "adapter=flax"], run=run, heavy=HEAVY)
+    code = CHECK.format(arguments=["flix", "train", "adapter=flax"], run=FLIX, heavy=HEAVY)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert "flax" in done.stderr and done.returncode != 0
     assert done.stdout.splitlines()[-1] == "IMPORTED"

@@ -4,15 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from flix_lightning.commands.hydra_shell import start
 from flix_lightning.commands.shell import resolved
 from flix_lightning.common.settings import fill
-from flix_lightning.data.benchmarks.xtreme_up.benchmark import ARCHIVE
-from flix_lightning.data.benchmarks.xtreme_up.download import digest, download
-from flix_lightning.data.benchmarks.xtreme_up.unpack import unpack
 
 RELEASE, NER = "xtreme_up_v1.1", "MasakhaNER-X"
 NER_ARCHIVE = "https://codeload.github.com/masakhane-io/masakhane-ner/tar.gz/5f6416439f1f308f7c35148559192f0670ca7333"
@@ -22,6 +17,13 @@ def fetch(url: str, archive: Path, sha256: str | None, under: str, folder: Path)
     """Download and unpack one archive unless its folder is there; returns a line on what was done."""
     if folder.exists():
         return f"{folder} is there already"
+
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from flix_lightning.data.benchmarks.xtreme_up.download import digest, download
+    from flix_lightning.data.benchmarks.xtreme_up.unpack import unpack
+
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=Console(stderr=True)) as bars:
         bar = bars.add_task(archive.name, total=None)
@@ -40,6 +42,8 @@ def fetch_both(
     ner_sha256: str | None = None,
 ) -> None:
     """Fetch the release and MasakhaNER-X into `folder`."""
+    from flix_lightning.data.benchmarks.xtreme_up.benchmark import ARCHIVE
+
     home = Path(folder)
     root, entities = home / RELEASE, home / NER
     print(fetch(archive or ARCHIVE, home / f"{RELEASE}.tgz", sha256, RELEASE, root))

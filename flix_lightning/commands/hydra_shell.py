@@ -17,6 +17,7 @@ from flix_lightning.commands.arguments import Options, overrides, quoted
 from flix_lightning.commands.folders import CONF
 from flix_lightning.commands.main import COMMANDS
 from flix_lightning.commands.refusals import explaining
+from flix_lightning.commands.shell import command
 
 VERSION = "1.3"  # of Hydra, whose defaults hold
 
@@ -58,6 +59,8 @@ def start(
         args.overrides = [*mine, f"{passed_on}=[{','.join(map(quoted, others))}]"]
     version.setbase(VERSION)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them itself
+    if not args.multirun:
+        task = command(task)  # before Hydra adds a line of its own; in a sweep the other jobs go on
     with explaining(config_name):
         _run_hydra(args, parser, task, config_path=str(CONF), config_name=config_name)
 

@@ -27,7 +27,7 @@ def report(
 ) -> None:
     """See conf/report.yaml."""
     if runs or wandb:
-        compare(runs, wandb, group, picture)
+        compare(runs, runs_dir, wandb, group, picture)
         return
 
     from flix_lightning.report.policies import collect_policies
@@ -42,13 +42,15 @@ def report(
     regenerate(folder, Path(readme) if readme else None)
 
 
-def compare(runs: Sequence[str], wandb: str | None, group: Sequence[str], picture: str | None) -> None:
+def compare(runs: Sequence[str], runs_dir: str, wandb: str | None, group: Sequence[str], picture: str | None) -> None:
     """Print the table of runs as Markdown, and draw the difference of two settings."""
     from flix_lightning.report.compare import draw, wandb_records
     from flix_lightning.report.comparison import comparison
     from flix_lightning.report.results import finished
+    from flix_lightning.training.runs import find_run
 
-    records = [record for run in runs for record in finished(Path(run)).values()]
+    folders = [Path(run) if Path(run).is_dir() else find_run("runs", run, runs_dir) for run in runs]
+    records = [record for folder in folders for record in finished(folder).values()]
     records += wandb_records(wandb, group) if wandb else []
     if not records:
         raise FlixError("no finished run was found.")

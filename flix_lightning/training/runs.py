@@ -41,17 +41,17 @@ def find_run(place: str, named: Any, runs_dir: str) -> Path:
     if (folder / "config.json").is_file():
         return folder
     if folder.is_dir():
-        found, where = list(runs_below(folder)), f"below {named!r}"
+        found, what = list(runs_below(folder)), f"lie in {named!r}"
     else:
         found = [run for run in runs_below(home) if run.name.startswith(named) or _below(run, home).startswith(named)]
-        where = f"called {named!r} below {runs_dir!r}"
+        what = f"below {runs_dir!r} begin with {named!r}"
     if len(found) == 1:
         return found[0]
     if found:
-        raise FlixError(f"{place}: {len(found)} runs lie {where}: {_listed(found)}. Name one.")
+        raise FlixError(f"{place}: {len(found)} runs {what}: {_listed(found)}. Name one.")
     known = list(runs_below(home))
-    told = f"Those below {runs_dir!r}: {_listed(known)}." if known else "Give runs/<name>/<hash>."
-    raise FlixError(f"{place}: no run lies {where}. {told}")
+    hint = f"Below {runs_dir!r} lie {_listed(known)}." if known else "Give a run's folder, as runs/<name>/<hash>."
+    raise FlixError(f"{place}: no run lies in {named!r}, and none below {runs_dir!r} begins with it. {hint}")
 
 
 def _below(run: Path, home: Path) -> str:

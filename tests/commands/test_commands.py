@@ -1,10 +1,10 @@
 """The commands as users type them: every config composes, bad input is one clear error, good input a table."""
 
-import runpy
 import sys
 
 import pytest
 
+from flix_lightning.commands.main import flix
 from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.data.mixture import build_mixture
 from flix_lightning.training.assembly import build_composer, build_experiment
@@ -13,11 +13,11 @@ from flix_lightning.training.tracking.loggers import make_logger
 from tests.configs import ROOT, SMALL, composed, small_benchmark, untrained_backbone
 
 
-def run_command(script: str, *arguments: str, monkeypatch) -> int:
-    """Exit code of a root script called with `arguments`, in this process."""
-    monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments])
+def run_command(command: str, *arguments: str, monkeypatch) -> int:
+    """Exit code of `flix COMMAND` called with `arguments`, in this process."""
+    monkeypatch.setattr(sys, "argv", ["flix", *command.split(), *arguments])
     try:
-        runpy.run_path(str(ROOT / f"{script}.py"), run_name="__main__")
+        flix()
     except SystemExit as end:
         return end.code or 0
     return 0

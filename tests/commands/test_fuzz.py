@@ -1,21 +1,16 @@
 """No command line ends in a raw traceback: overrides of a training are composed and built, other commands are run."""
 
-from inspect import signature
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from hydra_shell import default_config, dotted, explained, module_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from flix_lightning.commands.hydra_shell import composed
+from flix_lightning.commands.refusals import default_config, dotted
 from flix_lightning.commands.shell import message, resolved
 from flix_lightning.common.console import quieten
 from flix_lightning.common.settings import fill
-from flix_lightning.inference.export.folders import export
-from flix_lightning.inference.generate import answer
 from flix_lightning.training.assembly import build_experiment
 from flix_lightning.training.run_directory import run_directory
 from flix_lightning.training.tracking.loggers import make_logger
@@ -24,9 +19,8 @@ from tests.commands.test_commands import run_command
 from tests.configs import ROOT, SMALL, small_benchmark, untrained_backbone
 
 KEYS = [key for key in dotted(default_config("train")) if not key.startswith(("model", "benchmark._target_"))]
-ARGUMENTS = {"flix_lightning/generate": answer, "flix_lightning/export/__main__": export}
-OTHERS = [(name, key) for name in ("evaluate", "validate") for key in dotted(default_config(name))]
-OTHERS += [(name, key) for name, function in ARGUMENTS.items() for key in signature(function).parameters]
+RUN = ("evaluate", "validate", "generate", "export", "report", "runs", "studies", "data cldr", "bank list")
+OTHERS = [(name, key) for name in RUN for key in dotted(default_config(name.replace(" ", "_")))]
 GROUPS = sorted(
     path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name not in ("model", "hydra")
 )
@@ -56,17 +50,10 @@ NO_VALUES += ["{task: 0}", "{x: []}", "{x: {y: x}}"]
 
 
 def build(chosen: list[str]) -> None:
-    """What train.py does before it trains, on a toy model."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        try:
-            composed = compose("train", overrides=chosen)
-        except Exception as error:
-            if isinstance(error, HydraException) or module_of(error).startswith("hydra._internal"):
-                raise explained(error, "train") from error
-            raise
+    """What `flix train` does before it trains, on a toy model."""
+    plain = composed("train", chosen)
     quieten()
-    config = resolved(composed)
+    config = resolved(plain)
     run = run_directory(config)
     make_logger(config["logger"], save_dir=run)
     trainer = fill("trainer", TrainerSettings, config["trainer"]).build(run, None, [])
@@ -127,8 +114,13 @@ def test_no_value_of_any_key_of_a_finished_run_s_commands_ends_in_a_traceback(
     given = {
         "evaluate": [f"run={finished}", "languages=[sw]"],
         "validate": ["benchmark.rows={train: 20, validation: 2, test: 3}", "languages=[sw]"],
-        "flix_lightning/generate": [f"run={finished}", "requests=requests.jsonl"],
-        "flix_lightning/export/__main__": [f"run={finished}", "to=peft", "cells=[translation/sw]", "out=lora"],
+        "generate": [f"run={finished}", "requests=requests.jsonl"],
+        "export": [f"run={finished}", "to=peft", "cells=[translation/sw]", "out=lora"],
+        "report": [f"runs=[{finished}]"],
+        "runs": [f"where=[{finished}]"],
+        "studies": ["studies=[ablation_longer]"],
+        "data cldr": ["cells=[ner/sw]"],
+        "bank list": [f"bank={finished}"],
     }
     base = [override for override in given[command] if override.partition("=")[0] != key]
     for value in NO_VALUES:

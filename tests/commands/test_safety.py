@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from flix_lightning.commands.report import collect
 from flix_lightning.common.errors import FlixError
 from flix_lightning.models.backbone import load_backbone, stored_backbone
+from flix_lightning.report.results import collect
 from flix_lightning.training.credentials import refuse_credentials
 from flix_lightning.training.run_directory import run_directory
 from tests.commands.test_commands import run_command

@@ -2,21 +2,20 @@
 
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.configs import ROOT, SMALL
+from tests.configs import FLIX, SMALL
 
 pytestmark = pytest.mark.slow
 TINY = [*SMALL, "mixture.languages=[sw, bn]", "trainer.max_steps=2", "trainer.validate_every=2"]
 
 
 def sweep(*arguments: str) -> subprocess.Popen:
-    command = [sys.executable, ROOT / "train.py", "-m", *TINY, f"runs_dir={Path.cwd() / 'runs'}", *arguments]
+    command = [*FLIX, "train", *TINY, "-m", f"runs_dir={Path.cwd() / 'runs'}", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -38,9 +37,7 @@ def test_a_sweep_stopped_by_ctrl_c_redoes_no_finished_run():
     told, _ = (again := sweep(*choices)).communicate()
     assert again.returncode == 0, told
     assert len(records()) == 2 and records().items() > done.items()
-    table = subprocess.run(
-        [sys.executable, "-m", "flix_lightning.commands.report", "runs"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    table = subprocess.run([*FLIX, "report", "runs"], capture_output=True, text=True, check=True).stdout.splitlines()
     assert table[0].startswith("| method | p | seeds |")
     assert {line.split(" | ")[1] for line in table[2:]} == {"0", "0.7"}
 

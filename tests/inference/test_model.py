@@ -1,5 +1,6 @@
 """Inference: mixed requests in one batch are answered as each alone, in order, with the task's own prompt."""
 
+import io
 import json
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from flix_lightning.adapters.injection import inject
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.tasks import Task
-from flix_lightning.inference.generate import answer, read_requests
+from flix_lightning.inference.generate import read_requests
 from flix_lightning.inference.model import FlixModel
+from tests.commands.test_commands import run_command
 from tests.configs import untrained_backbone
 from tests.toy import CELLS, fill, toy_composer
 
@@ -98,9 +100,14 @@ def test_a_file_of_requests_is_answered_in_order(model, tmp_path, monkeypatch, c
     monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device: model))
     lines = [{"task": t, "language": code, **(x if isinstance(x, dict) else {"text": x})} for x, t, code in REQUESTS]
     Path("requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    answer("run", "requests.jsonl", out="answers.jsonl")
-    answer("run", "requests.jsonl")
+    Path("run").mkdir()
+    Path("run/config.json").write_text("{}")
+    for words in (["out=answers.jsonl"], []):
+        assert run_command("generate", "run=run", "requests.jsonl", *words, monkeypatch=monkeypatch) == 0
     told = Path("answers.jsonl").read_text()
+    assert told == capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path("requests.jsonl").read_bytes())))
+    assert run_command("generate", "run=run", "-", monkeypatch=monkeypatch) == 0
     assert told == capsys.readouterr().out
     texts, tasks, languages = (list(column) for column in zip(*REQUESTS))
     said = model.generate(texts, tasks, languages)
@@ -113,12 +120,44 @@ def test_a_file_of_requests_is_answered_in_order(model, tmp_path, monkeypatch, c
 def test_a_line_that_is_no_request_is_told_by_number(line):
     Path("requests.jsonl").write_text('{"task": "ner", "language": "sw", "text": "a"}\n' + line + "\n")
     with pytest.raises(FlixError, match="requests.jsonl:2"):
-        read_requests(Path("requests.jsonl"))
+        read_requests("requests.jsonl")
 
 
 def test_a_file_that_is_not_there_is_told():
     with pytest.raises(FlixError, match="nowhere"):
-        read_requests(Path("nowhere"))
+        read_requests("nowhere")
+
+
+TYPED = [
+    'He said: "x, y" (z)?',
+    "a=b",
+    "'quoted'",
+    '"quoted"',
+    "ends in \\",
+    "[1, 2]",
+    "{a: b}",
+    "${HOME}",
+    "12",
+    "null",
+]
+
+
+@pytest.mark.parametrize("text", TYPED)
+def test_one_request_is_taken_as_it_is_typed_and_its_answer_alone_is_shown(text, model, monkeypatch, capsys):
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device: model))
+    Path("run").mkdir()
+    Path("run/config.json").write_text("{}")
+    words = ["run=run", "task=ner", "language=sw", f"text={text}"]
+    assert run_command("generate", *words, monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().out == model.generate(text, "ner", "sw")[0] + "\n"
+    assert run_command("generate", *words, "out=answer.jsonl", monkeypatch=monkeypatch) == 0
+    assert json.loads(Path("answer.jsonl").read_text())["text"] == text
+
+
+@pytest.mark.parametrize("words", [[], ["requests.jsonl", "task=ner", "language=sw", "text=x"]])
+def test_a_file_or_one_request_is_asked_for(words, monkeypatch, capsys):
+    assert run_command("generate", "run=run", *words, monkeypatch=monkeypatch) == 1
+    assert "or one request" in capsys.readouterr().err
 
 
 def test_generation_needs_no_gradients(model):

@@ -1,16 +1,15 @@
 """Runs side by side from local records and from Weights & Biases; policies for unseen languages side by side."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from flix_lightning.commands.report import main
 from flix_lightning.common.errors import FlixError
 from flix_lightning.report.compare import draw, wandb_records
 from flix_lightning.report.comparison import comparison
 from flix_lightning.report.policies import FOLDER, collect_policies, policies_table
+from tests.commands.test_commands import run_command
 from tests.report.test_report import record
 
 
@@ -60,8 +59,8 @@ def test_two_runs_are_shown_and_drawn_and_nothing_else_is_written(monkeypatch, c
     for name, found in {"flix": FLIX, "lora": LORA}.items():
         Path(f"runs/{name}/0").mkdir(parents=True)
         Path(f"runs/{name}/0/record.json").write_text(json.dumps(found))
-    monkeypatch.setattr(sys, "argv", ["report", "runs/flix", "runs/lora", "--picture", "difference.png"])
-    main()
+    words = ("runs/flix", "runs/lora", "picture=difference.png")
+    assert run_command("report", *words, monkeypatch=monkeypatch) == 0
     assert capsys.readouterr().out == comparison([FLIX, LORA])
     assert Path("difference.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in Path().iterdir()) == ["difference.png", "runs"]
@@ -94,7 +93,7 @@ def test_policies_by_hand():
 
 
 def test_policies_are_collected_by_run():
-    with pytest.raises(FlixError, match="--policies"):
+    with pytest.raises(FlixError, match="policies"):
         collect_policies([Path("runs")], Path("results"))
     Path("runs/flix/0").mkdir(parents=True)
     for name in ("", "-family"):

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from flix_lightning.commands.new_language import report
 
 from flix_lightning.adapters.features import Feature
-from flix_lightning.common.errors import FlixError
 from flix_lightning.evaluation.new_language import unchanged_features
 from flix_lightning.report.new_language import table
 from tests.adapters.test_bank import toy_bank
+from tests.commands.test_commands import run_command
 from tests.configs import ROOT
 
 RESULTS = ROOT / "results"
@@ -63,14 +62,22 @@ def test_the_table_in_the_results_is_that_of_its_records():
     assert (RESULTS / "new_language.md").read_text(encoding="utf8") == table(found)
 
 
-def test_the_table_is_written_again_from_its_records():
+def test_the_table_is_written_again_from_its_records(monkeypatch):
     Path("results").mkdir()
     Path("results/new_language.json").write_text(json.dumps(FOUND))
-    report()
+    assert run_command("report", monkeypatch=monkeypatch) == 0
     assert Path("results/new_language.md").read_text() == table(FOUND)
 
 
-@pytest.mark.parametrize("runs, told", [({"joint": "a"}, "all three"), ({}, "no 'results/new_language.json' yet")])
-def test_what_is_missing_is_told(runs, told):
-    with pytest.raises(FlixError, match=told):
-        report(**runs)
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["new_language.joint=a"], "all three"),
+        (["new_language.joint=a", "new_language.base=b", "new_language.extended=c"], "no run lies in 'a'"),
+        ([], "no records lie in 'results'"),
+    ],
+)
+def test_what_is_missing_is_told(words, told, monkeypatch, capsys):
+    assert run_command("report", *words, monkeypatch=monkeypatch) == 1
+    assert told in capsys.readouterr().err
+    assert not list(Path().iterdir())

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flix_lightning.commands.report import BEGIN, END, collect, fill_readme, main, read, regenerate
 from flix_lightning.common.errors import FlixError
 from flix_lightning.report.comparison import comparison, spread
 from flix_lightning.report.heatmap import mean_cells
 from flix_lightning.report.policies import FOLDER, policies_table
+from flix_lightning.report.results import BEGIN, END, collect, fill_readme, read, regenerate
+from tests.commands.test_commands import run_command
 from tests.configs import ROOT
 
 RESULTS = ROOT / "results"
@@ -121,7 +122,6 @@ def test_the_table_of_own_runs_is_shown_and_nothing_is_written(tmp_path, monkeyp
         run.mkdir(parents=True)
         (run / "record.json").write_text(json.dumps(record("flix", seed, score, 10)))
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr("sys.argv", ["report", "runs/mine"])
-    main()
+    assert run_command("report", "runs/mine", monkeypatch=monkeypatch) == 0
     assert capsys.readouterr().out == comparison([record("flix", 0, 50, 10), record("flix", 1, 52, 10)])
     assert sorted(tmp_path.rglob("*")) == before

@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from flix_lightning.commands.xtreme_up import main
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.benchmarks.xtreme_up.download import download
 from flix_lightning.data.benchmarks.xtreme_up.unpack import unpack
+from tests.commands.test_commands import run_command
 
 BODY = bytes(range(256)) * 40_000  # 10 MB
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -224,12 +224,12 @@ def test_an_archive_without_the_folder_and_a_folder_that_is_there_are_told():
         unpack(made, "r/x", Path("x"))
 
 
-def test_the_command_fetches_both_archives_and_is_done_when_called_again(server, capsys):
+def test_the_command_fetches_both_archives_and_is_done_when_called_again(server, monkeypatch, capsys):
     release = archive(Path("r.tgz"), ("xtreme_up_v1.1/qa_in_lang/train/sw.jsonl", b"{}"), ("xtreme_up_v1.1/asr/x", b""))
     ner = archive(Path("n.tgz"), ("masakhane-ner-5f6/xtreme-up/MasakhaNER-X/train/sw.jsonl", b"{}"))
     server.files = {"/r": release.read_bytes(), "/n": ner.read_bytes()}
-    arguments = ["fetch", "data", "--archive", f"{server.url}/r", "--ner", f"{server.url}/n"]
-    main(arguments)
+    arguments = ["folder=data", f"archive={server.url}/r", f"ner={server.url}/n"]
+    assert run_command("data fetch_xtreme_up", *arguments, monkeypatch=monkeypatch) == 0
     told = capsys.readouterr().out
     assert hashlib.sha256(release.read_bytes()).hexdigest() in told
     assert "benchmark.root=data/xtreme_up_v1.1" in told
@@ -238,11 +238,11 @@ def test_the_command_fetches_both_archives_and_is_done_when_called_again(server,
         "MasakhaNER-X", "xtreme_up_v1.1"
     ]  # fmt: skip
     server.asked.clear()
-    main(arguments)
+    assert run_command("data fetch_xtreme_up", *arguments, monkeypatch=monkeypatch) == 0
     assert not server.asked and capsys.readouterr().out.count("is there already") == 2
 
 
-def test_a_failed_fetch_is_one_message_and_exit_code_1(server, capsys):
-    with pytest.raises(SystemExit) as left:
-        main(["fetch", "data", "--archive", f"{server.url}/none"])
-    assert left.value.code == 1 and "error: " in capsys.readouterr().err
+def test_a_failed_fetch_is_one_message_and_exit_code_1(server, monkeypatch, capsys):
+    words = ("folder=data", f"archive={server.url}/none")
+    assert run_command("data fetch_xtreme_up", *words, monkeypatch=monkeypatch) == 1
+    assert "error: " in capsys.readouterr().err

@@ -40,7 +40,7 @@ def test_records_of_another_study_are_not_added_to():
 @pytest.mark.parametrize("content", ["{", "{}", "[1]", '[{"method": "LoRAHub"}]'])
 def test_a_file_of_something_else_is_refused(content):
     FILE.write_text(content)
-    with pytest.raises(FlixError, match="--results: 'records.json'"):
+    with pytest.raises(FlixError, match="results: 'records.json'"):
         check_file(FILE, [])
     with pytest.raises(FlixError, match=r"ends in \.json"):
         check_file(Path("records.md"), [])

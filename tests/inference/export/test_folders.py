@@ -1,8 +1,6 @@
 """The export command on a finished run of the embedded model: what it writes, that others load it, what it refuses."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from flix_lightning.models.backbone import load_backbone
 from flix_lightning.models.tiny import load_tiny
 from flix_lightning.training.results import read_record
 from flix_lightning.training.run import train
+from tests.commands.test_commands import run_command
 from tests.configs import SMALL, composed, small_benchmark
 
 TEXT = "9 Januari 1982"
@@ -37,12 +36,7 @@ def run(tmp_path_factory) -> Path:
 
 def call(*arguments: str, monkeypatch) -> int:
     """Exit code of the command."""
-    monkeypatch.setattr(sys, "argv", ["export", *arguments])
-    try:
-        runpy.run_module("flix_lightning.commands.export", run_name="__main__")
-    except SystemExit as end:
-        return end.code or 0
-    return 0
+    return run_command("export", *arguments, monkeypatch=monkeypatch)
 
 
 def logits(model, task: str, language: str, prompt: str) -> torch.Tensor:
