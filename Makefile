@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: train test test-slow test-slurm benchmark lint clean
 
 train: $(SETUP)
-	$(BIN)/python train.py mixture=joint adapter=flix rank.task=4
+	$(BIN)/flix train mixture=joint adapter=flix rank.task=4
 
 test: $(SETUP)
 	$(BIN)/python -m ruff check .
@@ -24,8 +24,7 @@ benchmark: $(SETUP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m speed
 
 lint: $(SETUP)
-	$(BIN)/python -m ruff check .
-	$(BIN)/lint-imports-fix .
+	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
 # On a machine without an NVIDIA GPU PyTorch's CPU build is installed first, so that no CUDA package is downloaded.

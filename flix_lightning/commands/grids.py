@@ -1,6 +1,6 @@
 """The runs of an experiment: every combination of the values that it lists under `hydra.sweeper.params`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from flix_lightning.commands.folders import CONF
-from flix_lightning.commands.hydra_shell import VERSION
+from flix_lightning.commands.hydra_shell import VERSION, composed
 from flix_lightning.commands.refusals import explaining
 from flix_lightning.commands.shell import resolved
 
@@ -39,21 +39,25 @@ def names() -> list[str]:
     return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
 
 
-def planned(study: str, more: Sequence[str] = ()) -> Iterator[Planned]:
-    """The runs of an experiment; none where it lists none.
+def combinations(study: str, more: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """The overrides of `flix train` for every run of an experiment; none where it lists none.
 
     Args:
         more: overrides for every run.
     """
+    base = (f"experiment={study}", *more)
+    sweeper = composed("train", base, hydra=True).hydra.sweeper
+    if sweeper["_target_"] != BASIC or not sweeper.get("params"):
+        return []
+    return [(*base, *chosen) for chosen in product(*listed(OmegaConf.to_container(sweeper.params, resolve=False)))]
+
+
+def planned(study: str, more: Sequence[str] = ()) -> list[Planned]:
+    """The runs of an experiment with their configs."""
+    overrides = combinations(study, more)
     GlobalHydra.instance().clear()
     with explaining("train"), initialize_config_dir(str(CONF), version_base=VERSION):
-        base = (f"experiment={study}", *more)
-        sweeper = compose("train", list(base), return_hydra_config=True).hydra.sweeper
-        if sweeper["_target_"] != BASIC or not sweeper.get("params"):
-            return
-        for combination in product(*listed(OmegaConf.to_container(sweeper.params, resolve=False))):
-            overrides = (*base, *combination)
-            yield Planned(study, overrides, resolved(compose("train", list(overrides))))
+        return [Planned(study, chosen, resolved(compose("train", list(chosen)))) for chosen in overrides]
 
 
 def listed(params: dict[str, Any]) -> list[list[str]]:

@@ -102,7 +102,7 @@ def run_studies(
         raise FlixError(f"processes: at least 0; got {processes}.")
     records, missing = every_record(Path(results)), {}
     for name in chosen_names(studies):
-        runs = list(planned(name, [*overrides, f"runs_dir={quoted(runs_dir)}"]))
+        runs = planned(name, [*overrides, f"runs_dir={quoted(runs_dir)}"])
         lacking = [run for run in runs if not any(is_run_of(record, run.config) for record in records)]
         missing |= {fingerprint(run.config): run for run in lacking}
         if runs:

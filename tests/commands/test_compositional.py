@@ -1,8 +1,6 @@
-"""`compositional.py` from nothing to its table on a toy backbone with the smallest budgets; its runs exported."""
+"""`flix compositional` from nothing to its table on a toy backbone with the smallest budgets; its runs exported."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,8 @@ from flix_lightning.evaluation.compositional import methods, serving, study
 from flix_lightning.inference.export.folders import export
 from flix_lightning.inference.model import FlixModel
 from flix_lightning.report.compositional import METHODS
-from tests.configs import ROOT, untrained_backbone
+from tests.commands.test_commands import run_command
+from tests.configs import untrained_backbone
 from tests.docs.test_readme import COMMANDS
 from tests.toy import toy_batch
 
@@ -42,14 +41,8 @@ RESULTS = Path("kept/compositional.json")
 
 def call(*overrides: str) -> int:
     """Exit code of the command."""
-    arguments = ["compositional", "--seeds", "0", "--results", str(RESULTS), "--", *LEAST, *overrides]
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", arguments)
-            runpy.run_path(str(ROOT / "compositional.py"), run_name="__main__")
-    except SystemExit as end:
-        return end.code or 0
-    return 0
+    with pytest.MonkeyPatch.context() as patch:
+        return run_command("compositional", "seeds=[0]", f"results={RESULTS}", *LEAST, *overrides, monkeypatch=patch)
 
 
 @pytest.fixture(scope="module")
@@ -112,11 +105,8 @@ def test_a_calibration_run_is_served_and_exported_as_the_page_says(records, monk
     configs = {path.parent: json.loads(path.read_text()) for path in Path("runs").glob("*calibration*/*/config.json")}
     runs = {c["adapter"]["name"]: run for run, c in configs.items() if not c["adapter"]["shared"]}
     task, low_rank = "qa+translation_it", runs["calibration_pp"]
-    for arguments in (
-        c[3:] for c in COMMANDS if c[2:3] == ["flix_lightning.commands.export"] and "calibration_pp" in c[3]
-    ):
-        monkeypatch.setattr(sys, "argv", ["export", f"run={low_rank}", *arguments[1:]])
-        runpy.run_module("flix_lightning.commands.export", run_name="__main__")
+    for arguments in (c[2:] for c in COMMANDS if c[1:2] == ["export"] and "calibration_pp" in c[2]):
+        assert run_command("export", f"run={low_rank}", *arguments[1:], monkeypatch=monkeypatch) == 0
     lora, merged = (low_rank / "export" / to / f"{task}-en" for to in ("peft", "merged"))
     assert len(list(lora.parent.iterdir())) == 14 and list(merged.parent.iterdir()) == [merged]
     assert json.loads((lora / "adapter_config.json").read_text())["r"] == 32, "two experts of rank 8, four more"

@@ -17,7 +17,7 @@ COMMANDS = [shlex.split(line) for block in BLOCKS for line in block.splitlines()
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_composes(command):
-    overrides = command[command.index("train.py") + 1 :]
+    overrides = command[command.index("train") + 1 :]
     firsts = [re.sub(r"=([^,\[{]+),.*", r"=\1", override) for override in overrides if override != "-m"]
     if "hydra/launcher=slurm" in firsts:
         pytest.importorskip("hydra_plugins.hydra_submitit_launcher")

@@ -36,14 +36,14 @@ def blocks(page: str, kind: str) -> list[str]:
 def commands(page: str) -> list[list[str]]:
     lines = [line.replace("DIR", "dir") for block in blocks(page, "bash") for line in block.splitlines()]
     quoted = [re.sub(r"(\S*=\{.*?\})", r"'\1'", line) if "'" not in line else line for line in lines]
-    return [shlex.split(line, comments=True)[1:] for line in quoted if line.startswith("python")]
+    return [shlex.split(line, comments=True)[1:] for line in quoted if line.startswith("flix")]
 
 
 OWN = [
     pytest.param(page, command, id=" ".join(command))
     for page in PAGES
     for command in commands(page)
-    if command[0] in ("train.py", "validate.py") and ("--config-dir" in command or page == "docs/data.md")
+    if command[0] in ("train", "validate") and ("--config-dir" in command or page == "docs/data.md")
 ]
 
 
@@ -89,8 +89,7 @@ def overrides_of(command: list[str]) -> list[str]:
 
 def config_of(command: list[str]) -> dict:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        script = command[0].removesuffix(".py")
-        return OmegaConf.to_container(compose(script, overrides=overrides_of(command)), resolve=True)
+        return OmegaConf.to_container(compose(command[0], overrides=overrides_of(command)), resolve=True)
 
 
 @pytest.mark.parametrize(("page", "command"), OWN)
@@ -98,7 +97,7 @@ def test_every_command_builds(page, command, folders, monkeypatch):
     monkeypatch.chdir(folders[page])
     config = config_of(command)
     benchmark = load_benchmark(config["benchmark"])
-    if command[0] == "train.py":
+    if command[0] == "train":
         composer = build_composer(config, build_mixture(config, benchmark))
         assert composer.space.axes() == tuple(config["adapter"]["axes"])
         cell = next(cell for cell in benchmark.cells if "train" in benchmark.splits(cell))

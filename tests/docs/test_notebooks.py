@@ -8,7 +8,7 @@ import pytest
 from tests.configs import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-COMMANDS = ("train.py", "evaluate.py", "validate.py", "conf")  # what notebooks find in the repository
+FOUND = ("flix_lightning", "conf")  # what notebooks find in the repository
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -29,9 +29,9 @@ def test_links_lead_somewhere():
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory) -> Path:
-    """The commands, configs and notebooks, with a runs folder of their own that the notebooks share."""
+    """The package, configs and notebooks, with a runs folder of their own that the notebooks share."""
     root = tmp_path_factory.mktemp("repository")
-    for name in COMMANDS:
+    for name in FOUND:
         (root / name).symlink_to(ROOT / name)
     (root / "notebooks").mkdir()
     return root

@@ -9,10 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from flix_lightning.commands.arguments import overrides as as_overrides
+from flix_lightning.commands.main import split
 from flix_lightning.data.mixture import build_mixture
 from flix_lightning.training.assembly import build_composer
-from tests.configs import ROOT, SMALL, composed, small_benchmark
+from tests.configs import FLIX, ROOT, SMALL, composed, small_benchmark
 
+DIALECTS = {  # the words without `=` that the pages use
+    "report": {"positional": "runs", "several": True},
+    "studies": {"positional": "studies", "several": True},
+    "data cldr": {"positional": "cells", "several": True},
+    "generate": {"positional": "requests", "literal": ["text"]},
+}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -27,7 +35,7 @@ COMMANDS = [
 TRAIN = [
     arguments[2:]
     for arguments in COMMANDS
-    if arguments[:2] == ["python", "train.py"]
+    if arguments[:2] == ["flix", "train"]
     and not any(
         argument.startswith(("--config-dir", "benchmark.root", "adapter.bank")) for argument in arguments
     )  # test_data_page.py, test_calibrated.py, test_dialogue.py
@@ -46,8 +54,21 @@ def test_every_make_target_is_there(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
+def test_every_command_is_one_and_its_settings_compose():
+    """`flix train` is composed in more detail above; a line is a flix command, or starts flix or Python elsewhere."""
+    for arguments in COMMANDS:
+        if arguments[:1] == ["flix"]:
+            name, words = split(arguments[1:])
+            words = words[: words.index("<")] if "<" in words else words
+            if name not in ("train", "compositional") and "--config-dir" not in words:
+                config = name.replace(" ", "_")
+                composed(*as_overrides(words, **DIALECTS.get(name, {})), config=config)
+        else:
+            assert not arguments or arguments[0] in ("torchrun", "python"), arguments
+
+
 def test_every_file_that_a_command_or_a_link_names_is_there():
-    named = {arguments[1] for arguments in COMMANDS if arguments[:1] == ["python"] and arguments[1].endswith(".py")}
+    named = {word for arguments in COMMANDS for word in arguments if word.endswith(".py")}
     linked = {
         (page.parent / link).relative_to(ROOT)
         for page in PAGES
@@ -68,38 +89,38 @@ def test_the_models_page_names_every_model():
 def test_train_evaluate_report_and_preview_run_as_written(tmp_path):
     """On the shipped model, with the smallest settings added."""
     overrides = [*TRAIN[0], *SMALL, f"runs_dir={tmp_path}/runs"]
-    told = call("train.py", *overrides)
+    told = call("train", *overrides)
     assert "semantic_parsing" in told and "trainable parameters" in told
     run = told.split()[-1]
-    assert "unseen" in call("evaluate.py", f"run={run}", "split=validation", "tasks=[qa_cross_lang]")
-    preview = next(arguments[3:] for arguments in COMMANDS if "flix_lightning.commands.cldr" in arguments)
-    assert "Swahili" in call("-m", "flix_lightning.commands.cldr", *preview)
+    assert "unseen" in call("evaluate", f"run={run}", "split=validation", "tasks=[qa_cross_lang]")
+    preview = next(arguments[1:] for arguments in COMMANDS if arguments[1:3] == ["data", "cldr"])
+    assert "Swahili" in call(*preview)
     (tmp_path / "README.md").write_text((ROOT / "README.md").read_text())
-    folders = ["--results", f"{tmp_path}/results", "--readme", f"{tmp_path}/README.md"]
-    call("-m", "flix_lightning.commands.report", "--collect", f"{tmp_path}/runs", *folders)
+    folders = [f"results={tmp_path}/results", f"readme={tmp_path}/README.md"]
+    call("report", f"collect=[{tmp_path}/runs]", *folders)
     assert list((tmp_path / "results").glob("*.md"))
 
 
-EVALUATE = [arguments[2:] for arguments in COMMANDS if arguments[:2] == ["python", "evaluate.py"]]
+EVALUATE = [arguments[2:] for arguments in COMMANDS if arguments[:2] == ["flix", "evaluate"]]
 
 
 @pytest.mark.parametrize("overrides", EVALUATE, ids=" ".join)
 def test_every_evaluation_composes(overrides):
-    assert composed(*overrides, config="evaluate")["run"] == "runs/joint-flix/HASH"
+    assert composed(*overrides, config="evaluate")["run"].startswith("runs/joint-flix")
 
 
 @pytest.mark.slow
 def test_a_newcomer_compares_two_runs_and_has_a_picture(tmp_path):
     """The README's two commands with `experiment=smoke`, and its report; then a policy, collected."""
-    compare = next(arguments for arguments in COMMANDS if "--picture" in arguments)[1:]
+    compare = next(arguments for arguments in COMMANDS if arguments[1:2] == ["report"])[1:]
     for train in TRAIN[:2]:
-        call("train.py", "experiment=smoke", *train, *SMALL[3:], "trainer.max_steps=4", cwd=tmp_path)
-    told = call(*compare[:2], "runs/smoke", *compare[4:], cwd=tmp_path)
+        call("train", "experiment=smoke", *train, *SMALL[3:], "trainer.max_steps=4", cwd=tmp_path)
+    told = call("report", "runs/smoke", *compare[3:], cwd=tmp_path)
     assert "| flix |" in told and "| lora |" in told
     assert (tmp_path / "difference.png").read_bytes().startswith(b"\x89PNG")
     run = next(path.parent for path in tmp_path.glob("runs/smoke/*/record.json") if "task" in path.read_text())
     policy = EVALUATE[1][1:]
-    call("evaluate.py", f"run={run}", *policy, "tasks=[qa_cross_lang]", "languages=[gu]", cwd=tmp_path)
+    call("evaluate", f"run={run}", *policy, "tasks=[qa_cross_lang]", "languages=[gu]", cwd=tmp_path)
     assert list(run.glob("scores-cldr-test-family.json"))
 
 
@@ -108,27 +129,24 @@ def test_docs_export_runs_as_written(tmp_path):
     """Its commands and its Python, on one small run; what needs other runs or LoRAs apart."""
     page, home = ROOT / "docs" / "export.md", tmp_path / "runs/joint-flix/HASH"
     small = [*SMALL, "trainer.max_steps=2"]
-    told = call("train.py", *small, "mixture.tasks=[ner, qa_cross_lang]", "mixture.languages=[yo, bn]", cwd=tmp_path)
+    told = call("train", *small, "mixture.tasks=[ner, qa_cross_lang]", "mixture.languages=[yo, bn]", cwd=tmp_path)
     (tmp_path / told.split()[-1]).rename(home)
     (tmp_path / "requests.jsonl").write_text('{"task": "ner", "language": "sw", "text": "22 Aprili 2022"}\n')
     for line in "".join(blocks(page, "bash")).splitlines():
         words = shlex.split(line, comments=True)[1:]
         if "path/of/lora" not in line and "new_language" not in line:
+            stdin = tmp_path / words.pop() if words[-2:-1] == ["<"] else None
+            words = [word for word in words if word != "<"]
             chosen = {word.partition("=")[0] for word in words}
-            own = [word for word in small if word.partition("=")[0] not in chosen] if words[0] == "train.py" else []
-            call(*words, *own, cwd=tmp_path)
+            own = [word for word in small if word.partition("=")[0] not in chosen] if words[0] == "train" else []
+            call(*words, *own, cwd=tmp_path, stdin=stdin)
     assert json.loads((tmp_path / "answers.jsonl").read_text())["answer"] is not None
     (tmp_path / "adapter.safetensors").write_bytes((home / "adapter.safetensors").read_bytes())
     for block in blocks(page, "python"):
-        call("-c", block, cwd=tmp_path)
+        subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=True, stdin=subprocess.DEVNULL)
 
 
-def call(*arguments: str, cwd: Path = ROOT) -> str:
-    return subprocess.run(
-        [sys.executable, *(str(ROOT / a) if a.endswith(".py") else a for a in arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=True,
-        stdin=subprocess.DEVNULL,
-    ).stdout
+def call(*words: str, cwd: Path = ROOT, stdin: Path | None = None) -> str:
+    """What `flix` prints."""
+    content = stdin.read_text() if stdin else ""
+    return subprocess.run([*FLIX, *words], cwd=cwd, capture_output=True, text=True, check=True, input=content).stdout

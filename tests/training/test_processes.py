@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from flix_lightning.adapters.bank import ADAPTER
-from tests.configs import ROOT, SMALL
+from tests.configs import FLIX, ROOT, SMALL
 from tests.processes import run_on, steps_seen
 
 pytestmark = pytest.mark.slow
@@ -92,9 +92,13 @@ def test_a_working_set_across_processes_trains_what_whole_banks_train(strategy, 
         torch.testing.assert_close(weights[name], same[name], rtol=1e-4, atol=1e-5)
 
 
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 LAUNCHES = {
-    "Lightning": [sys.executable, "train.py"],
-    "torchrun": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"],
+    "flix": [str(Path(sys.executable).with_name("flix")), "train"],
+    "flix without a console script": [*FLIX, "train"],
+    "train.py": [sys.executable, str(ROOT / "train.py")],
+    "torchrun": [*TORCHRUN, "-m", "flix_lightning", "train"],
+    "torchrun train.py": [*TORCHRUN, str(ROOT / "train.py")],
 }
 
 
@@ -103,7 +107,7 @@ def test_the_commands_start_two_processes(launch, tmp_path):
     small = [override for override in SMALL if not override.startswith("runs_dir")]
     several = ["trainer=ddp", "trainer.devices=2", "trainer.max_steps=2", f"runs_dir={tmp_path}/runs"]
     told = subprocess.run(
-        [*LAUNCHES[launch], *small, *several], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [*LAUNCHES[launch], *small, *several], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     assert told.returncode == 0, told.stderr
     assert told.stdout.count("semantic_parsing") == 1, "one process reports"

@@ -5,14 +5,13 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from flix_lightning.adapters.bank import ADAPTER
 from tests import slurm
-from tests.configs import ROOT, SMALL
+from tests.configs import FLIX, ROOT, SMALL
 
 pytestmark = [
     pytest.mark.slurm,
@@ -36,12 +35,11 @@ def cluster(tmp_path_factory):
 
 
 def arguments(runs: Path, *overrides: str) -> list[str]:
-    return [sys.executable, "train.py", *SETTINGS, f"runs_dir={runs}", *overrides]
+    return [*FLIX, "train", *SETTINGS, f"runs_dir={runs}", *overrides]
 
 
 def sweep(runs: Path, *overrides: str) -> subprocess.Popen:
-    python, script, *rest = arguments(runs, *LAUNCHER, *overrides)
-    command = [python, script, "-m", *rest]
+    command = [*arguments(runs, *LAUNCHER, *overrides), "-m"]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
