@@ -8,6 +8,7 @@ from typing import Any
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import write_whole
+from flix_lightning.common.settings import Count, Location, Text, checked
 
 OWN = ("task", "language")
 
@@ -39,13 +40,14 @@ def text_of(request: Mapping[str, Any]) -> Any:
     return request["text"] if "text" in request else {k: v for k, v in request.items() if k not in OWN}
 
 
+@checked("")
 def answer(
-    run: str,
-    requests: str,
-    out: str | None = None,
-    batch_size: int = 64,
-    max_new_tokens: int | None = None,
-    device: str | None = None,
+    run: Location,
+    requests: Location,
+    out: Location | None = None,
+    batch_size: Count = 64,
+    max_new_tokens: Count | None = None,
+    device: Text | None = None,
 ) -> None:
     """Answer the file `requests` by a finished run."""
     asked = read_requests(Path(requests))

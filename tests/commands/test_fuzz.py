@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from flix_lightning.commands.shell import message, resolved
 from flix_lightning.common.console import quieten
 from flix_lightning.common.settings import fill
+from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.inference.export.folders import export
 from flix_lightning.inference.generate import answer
 from flix_lightning.training.assembly import build_experiment
@@ -70,6 +71,7 @@ def build(chosen: list[str]) -> None:
     run = run_directory(config)
     make_logger(config["logger"], save_dir=run)
     trainer = fill("trainer", TrainerSettings, config["trainer"]).build(run, None, [])
+    load_benchmark(config["benchmark"])
     experiment = build_experiment(config, small_benchmark(), untrained_backbone())
     experiment.datamodule.batching.micro_batches(trainer.world_size)
     experiment.datamodule.mixing.probabilities([20, 10])
