@@ -12,8 +12,9 @@ from typing_extensions import Doc
 
 from flix_lightning.common.errors import FlixError, unknown
 
-Count = Annotated[int, Ge(1), Lt(1 << 31)]
-Natural = Annotated[int, Ge(0), Lt(1 << 31)]
+FAR = 1 << 31  # a limit of what can be counted here, not of what makes sense
+Count = Annotated[int, Ge(1), Lt(FAR)]
+Natural = Annotated[int, Ge(0), Lt(FAR)]
 Seed = Annotated[int, Ge(0), Lt(1 << 32)]
 Positive = Annotated[float, AllowInfNan(False), Gt(0)]
 NotNegative = Annotated[float, AllowInfNan(False), Ge(0)]
@@ -152,7 +153,6 @@ def _refusal(place: str, hint: Any, value: Any, loc: Sequence[int | str]) -> Fli
         hint = _inside(hint, value)[0]
         allowed = get_args(hint)
         value = next(key for key in value if (key not in allowed if allowed else not isinstance(key, str)))
-        place = f"{place}, a key"
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     choices = [choice for option in options if get_origin(option) is Literal for choice in get_args(option)]
     if choices and isinstance(value, str):
@@ -160,7 +160,8 @@ def _refusal(place: str, hint: Any, value: Any, loc: Sequence[int | str]) -> Fli
     kinds = [get_args(option)[0] if get_origin(option) is Annotated else option for option in options]
     quote = " YAML reads no, off, yes and on as false and true: quote the word."
     unquoted = isinstance(value, bool) and str in kinds
-    return FlixError(f"{place}: expected {describe(hint)}; got {value!r}.{quote if unquoted else ''}")
+    expected = describe(hint, value) + " as a key" * wrong_key
+    return FlixError(f"{place}: expected {expected}; got {value!r}.{quote if unquoted else ''}")
 
 
 def _inside(hint: Any, value: Any) -> tuple[Any, ...]:
@@ -175,14 +176,14 @@ def _inside(hint: Any, value: Any) -> tuple[Any, ...]:
     return inner[:1] if origin in (list, tuple, Sequence) and isinstance(value, list | tuple) else ()
 
 
-def describe(hint: Any) -> str:
-    """What an annotation allows, as a user reads it."""
+def describe(hint: Any, value: Any) -> str:
+    """What an annotation allows, as a user reads it who gave `value`."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         documented = [limit.documentation for limit in hint.__metadata__ if isinstance(limit, Doc)]
-        return documented[0] if documented else _limited(describe(inner[0]), hint.__metadata__)
+        return documented[0] if documented else _limited(describe(inner[0], value), hint.__metadata__, value)
     if origin in (Union, UnionType):
-        return " or ".join(map(describe, inner))
+        return " or ".join(describe(option, value) for option in inner)
     if origin is Literal:
         return " or ".join(map(str, inner))
     if hint in NOUNS:
@@ -192,12 +193,17 @@ def describe(hint: Any) -> str:
     return "a list of text" if inner[:1] == (str,) else "a list"
 
 
-def _limited(noun: str, limits: Sequence[Any]) -> str:
-    """A kind of number with its range: `a whole number of at least 1 and below 2^31`."""
+def _limited(noun: str, limits: Sequence[Any], value: Any) -> str:
+    """A kind of number with its range, `a whole number of at least 1`; far limits where the value is beyond them."""
     if AllowInfNan(False) in limits:
         noun = noun.replace("a ", "a finite ", 1)
     bounds = {name: getattr(limit, name) for limit in limits for name in LIMITS if hasattr(limit, name)}
     if bounds.keys() == {"ge", "le"}:
         return f"{noun} in [{bounds['ge']}, {bounds['le']}]"
-    shown = {name: f"2^{bound.bit_length() - 1}" if bound >= 1 << 31 else bound for name, bound in bounds.items()}
-    return " ".join([noun, " and ".join(f"{LIMITS[name]} {bound}" for name, bound in shown.items())]).strip()
+    told = []
+    for name, bound in bounds.items():
+        if bound < FAR:
+            told.append(f"{LIMITS[name]} {bound}")
+        elif isinstance(value, int | float) and value >= bound:
+            told.append(f"{LIMITS[name]} 2^{bound.bit_length() - 1}")
+    return f"{noun} {' and '.join(told)}".strip()
