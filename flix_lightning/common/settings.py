@@ -113,7 +113,7 @@ def _hints(target: Callable) -> dict[str, Any]:
     """Argument -> annotation; none where another library's annotations name what it does not import."""
     try:
         return get_type_hints(target.__init__ if isinstance(target, type) else target, include_extras=True)
-    except NameError:
+    except (NameError, AttributeError, TypeError):
         return {}
 
 
@@ -152,7 +152,7 @@ def _refusal(place: str, hint: Any, value: Any, loc: Sequence[int | str]) -> Fli
     if wrong_key:
         hint = _inside(hint, value)[0]
         allowed = get_args(hint)
-        value = next(key for key in value if (key not in allowed if allowed else not isinstance(key, str)))
+        value = next((key for key in value if (key not in allowed if allowed else not isinstance(key, str))), loc[-2])
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     choices = [choice for option in options if get_origin(option) is Literal for choice in get_args(option)]
     if choices and isinstance(value, str):

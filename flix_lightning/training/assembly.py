@@ -43,7 +43,7 @@ def build_method(config: Mapping[str, Any]) -> Method:
 
 
 def build_composer(config: Mapping[str, Any], mixture: Mixture) -> Composer:
-    single = check("rank.overrides", Mapping[str, Ranks], config["rank"].get("overrides", {}))
+    single = check("rank.overrides", Mapping[str, Ranks] | None, config["rank"].get("overrides")) or {}
     overrides = {f"{axis}={value}": rank for axis, values in single.items() for value, rank in values.items()}
     allocation = RankAllocation(without(config["rank"], "overrides"), overrides)
     return build_method(config).composer(mixture.train, allocation)
