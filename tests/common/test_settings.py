@@ -157,6 +157,28 @@ def test_functions_are_checked_too():
         fill("here", double, {"count": 0}, path=None)
 
 
+class Theirs:
+    """As other libraries write them: annotations of their own kinds, also of what is not imported; any more arguments."""
+
+    def __init__(self, folder: "str | Path", sizes: list[int], betas: tuple[float, float] = (0.9, 0.9), **more: Any):
+        self.folder, self.sizes, self.betas, self.more = folder, sizes, betas, more
+
+
+class Unresolved:
+    def __init__(self, run: "Run", size: int = 1):  # noqa: F821
+        self.run, self.size = run, size
+
+
+def test_constructors_of_other_libraries_are_filled_too():
+    theirs = fill("logger", Theirs, {"sizes": [1, 2], "betas": [0.5, 1], "extra": [3]}, folder=Path("x"))
+    assert (theirs.sizes, theirs.betas, theirs.more) == ([1, 2], (0.5, 1.0), {"extra": [3]})
+    with pytest.raises(FlixError, match="^logger.sizes.1: expected a whole number; got 'b'.$"):
+        fill("logger", Theirs, {"folder": "x", "sizes": [1, "b"]})
+    assert fill("logger", Unresolved, {"size": 2}, run=None).size == 2
+    with pytest.raises(FlixError, match="'logger.sise'; did you mean 'logger.size'"):
+        fill("logger", Unresolved, {"sise": 2}, run=None)
+
+
 @pytest.mark.parametrize("target", ["os.system", "builtins.eval", "flix_lightning_evil.x", "", 7])
 def test_a_config_names_only_what_is_allowed(target):
     with pytest.raises(FlixError, match="model._target_"):
