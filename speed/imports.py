@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from flix_lightning.commands.main import COMMANDS as FLIX
+from flix_lightning.common.markdown import markdown_table
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 5
@@ -33,10 +34,9 @@ def cpu_seconds(arguments: list[str]) -> float:
 def main() -> None:
     rounds = [{name: cpu_seconds(arguments) for name, arguments in COMMANDS.items()} for _ in range(ROUNDS)]
     least = {name: min(seconds[name] for seconds in rounds) for name in COMMANDS}
-    print("| command | CPU seconds | of bare python | of import torch |\n|---|---|---|---|")
-    for name, seconds in least.items():
-        ratios = (seconds / least[other] for other in ("bare python", "import torch"))
-        print(f"| {name} | {seconds:.2f} | " + " | ".join(f"{ratio:.1f}" for ratio in ratios) + " |")
+    base = [least["bare python"], least["import torch"]]
+    rows = [[name, f"{cpu:.2f}", *(f"{cpu / other:.1f}" for other in base)] for name, cpu in least.items()]
+    print(markdown_table(["command", "CPU seconds", "of bare python", "of import torch"], rows), end="")
 
 
 if __name__ == "__main__":

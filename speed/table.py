@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flix_lightning.common.markdown import markdown_table
 from speed.paths import MULTIPLES
 from speed.shapes import SHAPES
 from speed.timing import ratios
@@ -49,8 +50,7 @@ def _of(records: Records, part: str) -> dict[str, dict[str, Any]]:
 def _table(title: str, header: list[str], rows: list[list[str]]) -> list[str]:
     if not rows:
         return []
-    lines = [header, ["---"] * len(header), *rows]
-    return [f"## {title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""]
+    return [f"## {title}", "", markdown_table(header, rows)]
 
 
 def _environment(records: Records) -> list[str]:

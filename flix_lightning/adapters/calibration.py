@@ -25,6 +25,7 @@ from flix_lightning.adapters.injection import banks_of
 from flix_lightning.adapters.layer import AdapterBank, gathered
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.settings import Count, checked
 from flix_lightning.data.cells import DATASET, SHARED, Cell
 
 CALIBRATION = "calibration"  # the backbone's submodule that holds the corrections
@@ -143,7 +144,8 @@ class CalibratedBank(AdapterBank):
         return self.composed(*split(Composition(index[None], weight[None]), len(self.lora_a)))
 
 
-def calibrated_composer(bank: Composer, cells: Sequence[Cell], rank: int | None, shared: bool) -> Composer:
+@checked("adapter")
+def calibrated_composer(bank: Composer, cells: Sequence[Cell], rank: Count | None, shared: bool) -> Composer:
     """The composer of `bank` with a feature more for every one of `cells`, or one for all: their corrections.
 
     Args:
@@ -161,8 +163,6 @@ def calibrated_composer(bank: Composer, cells: Sequence[Cell], rank: int | None,
     axis = SHARED if shared else DATASET
     if axis in bank.featurizer.axes:
         raise FlixError(f"adapter.shared={shared}: the bank has features on the axis {axis!r} of its own.")
-    if rank is not None and rank < 1:
-        raise FlixError(f"adapter.rank: at least 1, or null for a bias; got {rank!r}.")
     corrections = FeatureSpace.of(cells, Featurizer((axis,)))
     ranks = {**{str(f): bank.allocation[f] for f in bank.space}, **{str(f): rank or 1 for f in corrections}}
     by_axis = {Feature.parse(name).axis: rank for name, rank in ranks.items()}

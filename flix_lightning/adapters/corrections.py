@@ -12,11 +12,13 @@ from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.calibration import Correction, calibrated_composer
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import Count, Location, checked
 from flix_lightning.data.cells import Cell
 
 CORRECTIONS = "calibration.safetensors"  # in the run's directory; the bank stays where it is
 
 
+@checked("adapter")
 @dataclass(frozen=True)
 class Calibration:
     """What is corrected, and how.
@@ -27,8 +29,8 @@ class Calibration:
         shared: one correction for all composite cells; otherwise one for each.
     """
 
-    bank: str
-    rank: int | None = None
+    bank: Location
+    rank: Count | None = None
     shared: bool = False
 
     def read(self) -> Bank:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.settings import Natural, Probability, checked
 
 Schedule = Literal["constant", "linear", "cosine"]
-SCHEDULES = ("constant", "linear", "cosine")
 
 
+@checked("feature_dropout")
 @dataclass(frozen=True)
 class FeatureDropout:
     """Switches active features off at random while training (FLix, sec. 3; its probability there is 0.7).
@@ -34,18 +35,14 @@ class FeatureDropout:
         FlixError: a setting out of its range.
     """
 
-    p: float
+    p: Probability
     schedule: Schedule = "constant"
-    schedule_steps: int = 0
+    schedule_steps: Natural = 0
     keep_one: bool = False
     rescale: bool = False
     axes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.p, bool) or not isinstance(self.p, int | float) or not 0 <= self.p <= 1:
-            raise FlixError(f"feature_dropout.p: a probability lies in [0, 1]; got {self.p!r}.")
-        if self.schedule not in SCHEDULES:
-            raise unknown("feature_dropout.schedule", self.schedule, SCHEDULES)
         if self.schedule != "constant" and self.schedule_steps < 1:
             raise FlixError(
                 f"feature_dropout.schedule_steps: a {self.schedule} schedule takes at least 1 step; "
@@ -57,7 +54,7 @@ class FeatureDropout:
     def probability(self, step: int) -> float:
         """The drop probability at `step`."""
         if self.schedule == "constant":
-            return float(self.p)
+            return self.p
         done = min(1.0, step / self.schedule_steps)
         return self.p * (done if self.schedule == "linear" else (1 - math.cos(math.pi * done)) / 2)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.settings import checked
 from flix_lightning.data.cells import Cell
 
 
@@ -34,6 +35,7 @@ class Feature:
         return Feature(axis, value)
 
 
+@checked("adapter")
 @dataclass(frozen=True)
 class Featurizer:
     """Cell -> its active features, in the order of `axes`; usually one an axis.

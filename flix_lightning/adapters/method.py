@@ -1,20 +1,21 @@
 """What tells the methods apart: their feature axes and where their ranks come from. All else is shared."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.features import FeatureSpace, Featurizer
 from flix_lightning.adapters.injection import ALL_LINEAR
 from flix_lightning.adapters.ranks import RankAllocation, compute_matched_rank, param_matched_rank
-from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.errors import unknown
+from flix_lightning.common.settings import Positive, checked
 from flix_lightning.data.cells import Cell
 
 MATCHED_RANKS = {"compute": compute_matched_rank, "param": param_matched_rank}
-BUDGETS = ("allocation", *MATCHED_RANKS)
 
 
+@checked("adapter")
 @dataclass(frozen=True)
 class Method:
     """FLix or one of its baselines.
@@ -28,24 +29,20 @@ class Method:
         target_modules, scaling: see `inject`.
 
     Raises:
-        FlixError: a setting that is not one of those, or a scaling that is not finite.
+        FlixError: a setting that is not one of those.
     """
 
     axes: tuple[str, ...]
-    budget: str = "allocation"
+    budget: Literal["allocation", "compute", "param"] = "allocation"
     matched_axes: tuple[str, ...] = ("task", "language")
     dropout_axes: tuple[str, ...] = ()
     target_modules: str | tuple[str, ...] = ALL_LINEAR
-    scaling: float = 1.0
+    scaling: Positive = 1.0
 
     def __post_init__(self) -> None:
-        if self.budget not in BUDGETS:
-            raise unknown("adapter.budget", self.budget, BUDGETS)
         for axis in self.dropout_axes:
             if axis not in self.axes:
                 raise unknown("adapter.dropout_axes", axis, self.axes)
-        if not math.isfinite(self.scaling):
-            raise FlixError(f"adapter.scaling: a finite number; got {self.scaling!r}.")
 
     def composer(self, cells: Sequence[Cell], allocation: RankAllocation) -> Composer:
         """The composer for a model trained on `cells`.
@@ -53,8 +50,8 @@ class Method:
         Raises:
             FlixError: an axis that a cell has not, or one without a rank.
         """
-        featurizer = Featurizer(tuple(self.axes))
+        featurizer = Featurizer(self.axes)
         if self.budget != "allocation":
-            rank = MATCHED_RANKS[self.budget](allocation, Featurizer(tuple(self.matched_axes)), cells)
+            rank = MATCHED_RANKS[self.budget](allocation, Featurizer(self.matched_axes), cells)
             allocation = RankAllocation(dict.fromkeys(self.axes, rank))
         return Composer(featurizer, FeatureSpace.of(cells, featurizer), allocation)

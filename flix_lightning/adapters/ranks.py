@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 
 from flix_lightning.adapters.features import Feature, FeatureSpace, Featurizer
 from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.settings import Count, check
 from flix_lightning.data.cells import Cell
-
-LARGEST = (1 << 31) - 1  # far above any layer's width, and counts of it still fit in 64 bits
 
 
 @dataclass(frozen=True)
@@ -26,9 +25,7 @@ class RankAllocation:
     overrides: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, rank in {**self.by_axis, **self.overrides}.items():
-            if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= LARGEST:
-                raise FlixError(f"rank.{name}: a whole number of at least 1 and at most {LARGEST}; got {rank!r}.")
+        check("rank", Mapping[str, Count], {**self.by_axis, **self.overrides})
         for name in self.overrides:
             Feature.parse(name)
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
+from typing_extensions import Doc
 
 from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.composition import Composer
@@ -15,11 +16,13 @@ from flix_lightning.adapters.injection import banks_of
 from flix_lightning.adapters.peft import LowRank, read_peft_folder
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.settings import Location, checked
 from flix_lightning.data.cells import Cell
 
-TRAINED = ("all", "new")
+Folders = Annotated[Mapping[str, Location], Doc("axis -> value -> folder, as in {language: {sw: path}}")]
 
 
+@checked("warm_start")
 @dataclass(frozen=True)
 class WarmStart:
     """The `warm_start` section of a config.
@@ -34,21 +37,13 @@ class WarmStart:
         FlixError: a setting that cannot be.
     """
 
-    bank: str | None = None
-    peft: Mapping[str, Any] = field(default_factory=dict)
-    train: str = "all"
+    bank: Location | None = None
+    peft: Mapping[str, Folders] = field(default_factory=dict)
+    train: Literal["all", "new"] = "all"
 
     def __post_init__(self) -> None:
-        if self.train not in TRAINED:
-            raise unknown("warm_start.train", self.train, TRAINED)
         if self.train == "new" and self.bank is None:
             raise FlixError("warm_start.train=new: new is what warm_start.bank has not; give it.")
-        for axis, folders in self.peft.items():
-            if not isinstance(folders, Mapping) or not all(isinstance(folder, str) for folder in folders.values()):
-                raise FlixError(
-                    "warm_start.peft: axis -> value -> folder, as in {language: {sw: path}}; "
-                    f"got {folders!r} for {axis!r}."
-                )
 
     def read(self) -> "Start":
         """What it names, read from disk."""

@@ -81,6 +81,8 @@ def overrides(
         raise FlixError(f"{alone[0]!r}: settings are written key=value; --help shows them.")
     if len(alone) > 1 and not several:
         raise FlixError(f"{alone[1]!r}: {positional} is {alone[0]!r} already; settings are written key=value.")
+    if alone and any(word.partition("=")[0] == positional for word in found):
+        raise FlixError(f"{alone[0]!r}: {positional} is given already; settings are written key=value.")
     if alone:
         values = ",".join(map(quoted, alone))
         found.append(f"{positional}=[{values}]" if several else f"{positional}={values}")

@@ -1,83 +1,209 @@
-"""Fill a constructor from a config section, with keys and values checked against its signature."""
+"""Settings: arguments that pydantic checks against their annotations; a wrong one is told in a line, by its place."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, wraps
 from inspect import Parameter, signature
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AllowInfNan, ConfigDict, Strict, StringConstraints, TypeAdapter, ValidationError
+from typing_extensions import Doc
 
 from flix_lightning.common.errors import FlixError, unknown
 
+FAR = 1 << 31  # a limit of what can be counted here, not of what makes sense
+Count = Annotated[int, Ge(1), Lt(FAR)]
+Natural = Annotated[int, Ge(0), Lt(FAR)]
+Seed = Annotated[int, Ge(0), Lt(1 << 32)]
+Positive = Annotated[float, AllowInfNan(False), Gt(0)]
+NotNegative = Annotated[float, AllowInfNan(False), Ge(0)]
+Probability = Annotated[float, Ge(0), Le(1)]
+Text = Annotated[str, StringConstraints(min_length=1), Doc("text that is not empty")]
+Location = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$"), Doc("a path")]  # of a file or folder
+
+NOUNS = {NoneType: "null", int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+LIMITS = {"ge": "of at least", "gt": "above", "lt": "below", "le": "at most"}
+CONTAINERS = (dict, list, tuple, Mapping, Sequence)
+
+
+def checked(place: str) -> Callable[[Callable], Callable]:
+    """A decorator for classes and functions: pydantic checks their arguments before they are called.
+
+    "8" is no number and true is no 1; a whole number may stand for a number, a list for a tuple. What a config cannot
+    hold, as models and benchmarks, is passed as it is.
+
+    Args:
+        place: of the arguments in the config, for messages; empty at the top.
+
+    Raises:
+        FlixError: in the call, for an unknown or missing argument, or a value that its annotation does not allow.
+    """
+
+    def decorate(target: Callable) -> Callable:
+        is_class = isinstance(target, type)
+        function, wanted = target.__init__ if is_class else target, signature(target)
+
+        @wraps(function)
+        def call(*args: Any, **given: Any) -> Any:
+            own, in_order = args[:is_class], wanted.bind_partial(*args[is_class:]).arguments
+            values = _values(place, target, {**in_order, **given})
+            return function(*own, *(values[name] for name in in_order), **{name: values[name] for name in given})
+
+        if not is_class:
+            return call
+        target.__init__ = call
+        return target
+
+    return decorate
+
 
 def fill(place: str, target: Callable, section: Mapping[str, Any], /, **known: Any):
-    """`target(**section, **known)`.
+    """`target(**section, **known)`, the section checked as by `checked`, also where `target` is somebody else's.
 
     Args:
         place: of the section in the config, for messages; empty at the top.
         target: a class or function whose annotations say what its arguments may be.
-        section: from the config; lists are passed as tuples.
+        section: from the config.
         known: arguments that do not come from the config.
 
     Raises:
-        FlixError: a key that `target` does not take, one that it needs and is missing, or a value of another type.
+        FlixError: a key that `target` does not take, one that it needs and is missing, or a value it does not allow.
     """
-    if not isinstance(section, Mapping):
-        raise FlixError(f"{place}: a mapping of keys to values; got {section!r}.")
-    before = f"{place}." if place else ""
-    parameters = {name: p for name, p in signature(target).parameters.items() if name not in known}
-    takes_more = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())  # as Lightning's loggers do
-    parameters = {name: p for name, p in parameters.items() if p.kind is not Parameter.VAR_KEYWORD}
-    hints = _hints(target)
-    for key, value in section.items():
-        if key not in parameters and not takes_more:
-            raise unknown("config key", f"{before}{key}", [f"{before}{name}" for name in parameters])
-        if not fits(value, hints.get(key, Any)):
-            raise FlixError(f"{before}{key}: got {value!r}, which is no {describe(hints[key])}.")
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in section:
-            raise FlixError(f"config key {before}{name} is missing.")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
-    return target(**values, **known)
+    return target(**_values(place, target, check(place, Mapping, section), known), **known)
 
 
-def _hints(target: Callable) -> dict[str, Any]:
-    """Argument -> annotation; none where another library's annotations name what it does not import."""
+def check(place: str, hint: Any, value: Any) -> Any:
+    """The value, if the annotation `hint` allows it.
+
+    Raises:
+        FlixError: it does not.
+    """
+    hint = _checkable(hint)
     try:
-        return get_type_hints(target.__init__ if isinstance(target, type) else target)
-    except NameError:
-        return {}
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a plain config value can stand for an argument annotated with `hint`; other annotations let all pass."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return any(fits(value, option) for option in inner)
-    if origin is Literal:
-        return isinstance(value, str)  # the constructor itself names the allowed ones
-    if hint in (int, float, bool, str, NoneType):
-        accepted = (int, float) if hint is float else hint
-        return isinstance(value, accepted) and (hint is bool or not isinstance(value, bool))
-    kind = origin or hint
-    if not isinstance(kind, type):
-        return True
-    if issubclass(kind, Mapping):
-        return isinstance(value, Mapping) and all(fits(v, inner[1]) for v in value.values() if len(inner) == 2)
-    if kind in (list, tuple) or kind.__name__ == "Sequence":
-        return isinstance(value, list | tuple) and all(fits(v, inner[0]) for v in value if inner)
-    return True
-
-
-def describe(hint: Any) -> str:
-    """A type as a user reads it."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return " or ".join(describe(option) for option in inner)
-    names = {NoneType: "null", int: "whole number", float: "number", bool: "true or false", str: "text"}
-    if hint in names:
-        return names[hint]
-    return "mapping" if isinstance(origin or hint, type) and issubclass(origin or hint, Mapping) else "list"
+        return _adapter(hint).validate_python(value)
+    except ValidationError as error:
+        deepest = max((found["loc"] for found in error.errors()), key=len)
+    raise _refusal(place, hint, value, deepest)
 
 
 def without(section: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     """The section less some of its keys."""
     return {key: value for key, value in section.items() if key not in keys}
+
+
+def _values(place: str, target: Callable, given: Mapping[str, Any], known: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """The given arguments, checked."""
+    before = f"{place}." if place else ""
+    parameters = {name: p for name, p in signature(target).parameters.items() if name not in known}
+    takes_more = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())  # as Lightning's loggers do
+    parameters = {name: p for name, p in parameters.items() if p.kind is not Parameter.VAR_KEYWORD}
+    for name in given:
+        if name not in parameters and not takes_more:
+            raise unknown("config key", f"{before}{name}", [f"{before}{known}" for known in parameters])
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in given:
+            raise FlixError(f"config key {before}{name} is missing.")
+    hints = _hints(target)
+    return {name: check(f"{before}{name}", hints.get(name, Any), value) for name, value in given.items()}
+
+
+@cache
+def _hints(target: Callable) -> dict[str, Any]:
+    """Argument -> annotation; none where another library's annotations name what it does not import."""
+    try:
+        return get_type_hints(target.__init__ if isinstance(target, type) else target, include_extras=True)
+    except (NameError, AttributeError, TypeError):
+        return {}
+
+
+@cache
+def _adapter(hint: Any) -> TypeAdapter:
+    return TypeAdapter(hint, config=ConfigDict(strict=True))
+
+
+def _checkable(hint: Any) -> Any:
+    """The annotation with `Any` in the place of what a config cannot hold, and lists allowed for tuples."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return Annotated[(_checkable(inner[0]), *hint.__metadata__)]
+    if origin in (Union, UnionType):
+        return Union[tuple(map(_checkable, inner))]  # noqa: UP007
+    if origin is Literal or hint in NOUNS or hint is ...:
+        return hint
+    if (origin or hint) not in CONTAINERS:
+        return Any
+    kind = origin[tuple(map(_checkable, inner))] if inner else hint
+    return Annotated[kind, Strict(False)] if (origin or hint) is tuple else kind
+
+
+def _refusal(place: str, hint: Any, value: Any, loc: Sequence[int | str]) -> FlixError:
+    """What is wrong with a value, at the place inside that pydantic found.
+
+    Args:
+        loc: keys and indices, among them pydantic's names for the options of a union, which are skipped; ends in
+            `[key]` where it is a key that is wrong.
+    """
+    wrong_key = loc[-1:] == ("[key]",)
+    for part in loc[:-2] if wrong_key else loc:
+        inside = _inside(hint, value)
+        if inside and (isinstance(value, Mapping) and part in value or isinstance(part, int)):
+            place, value, hint = f"{place}.{part}", value[part], inside[-1]
+    if wrong_key:
+        hint = _inside(hint, value)[0]
+        allowed = get_args(hint)
+        value = next((key for key in value if (key not in allowed if allowed else not isinstance(key, str))), loc[-2])
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    choices = [choice for option in options if get_origin(option) is Literal for choice in get_args(option)]
+    if choices and isinstance(value, str):
+        return unknown(place, value, choices)
+    kinds = [get_args(option)[0] if get_origin(option) is Annotated else option for option in options]
+    quote = " YAML reads no, off, yes and on as false and true: quote the word."
+    unquoted = isinstance(value, bool) and str in kinds
+    expected = describe(hint, value) + " as a key" * wrong_key
+    return FlixError(f"{place}: expected {expected}; got {value!r}.{quote if unquoted else ''}")
+
+
+def _inside(hint: Any, value: Any) -> tuple[Any, ...]:
+    """The annotations of what a list or mapping holds: (item,) or (key, value); () where there are none."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _inside(inner[0], value)
+    if origin in (Union, UnionType):
+        return next((found for option in inner if (found := _inside(option, value))), ())
+    if origin in (dict, Mapping):
+        return inner if isinstance(value, Mapping) else ()
+    return inner[:1] if origin in (list, tuple, Sequence) and isinstance(value, list | tuple) else ()
+
+
+def describe(hint: Any, value: Any) -> str:
+    """What an annotation allows, as a user reads it who gave `value`."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        documented = [limit.documentation for limit in hint.__metadata__ if isinstance(limit, Doc)]
+        return documented[0] if documented else _limited(describe(inner[0], value), hint.__metadata__, value)
+    if origin in (Union, UnionType):
+        return " or ".join(describe(option, value) for option in inner)
+    if origin is Literal:
+        return " or ".join(map(str, inner))
+    if hint in NOUNS:
+        return NOUNS[hint]
+    if (origin or hint) in (dict, Mapping):
+        return "a mapping of keys to values"
+    return "a list of text" if inner[:1] == (str,) else "a list"
+
+
+def _limited(noun: str, limits: Sequence[Any], value: Any) -> str:
+    """A kind of number with its range, `a whole number of at least 1`; far limits where the value is beyond them."""
+    if AllowInfNan(False) in limits:
+        noun = noun.replace("a ", "a finite ", 1)
+    bounds = {name: getattr(limit, name) for limit in limits for name in LIMITS if hasattr(limit, name)}
+    if bounds.keys() == {"ge", "le"}:
+        return f"{noun} in [{bounds['ge']}, {bounds['le']}]"
+    told = []
+    for name, bound in bounds.items():
+        if bound < FAR:
+            told.append(f"{LIMITS[name]} {bound}")
+        elif isinstance(value, int | float) and value >= bound:
+            told.append(f"{LIMITS[name]} 2^{bound.bit_length() - 1}")
+    return f"{noun} {' and '.join(told)}".strip()

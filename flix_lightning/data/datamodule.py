@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
+from annotated_types import Ge, Le
 from lightning import LightningDataModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import Count, checked
 from flix_lightning.data.batches import EvalBatch, TrainBatch
 from flix_lightning.data.benchmarks.benchmark import Benchmark, Example
 from flix_lightning.data.cells import Cell
@@ -39,6 +41,7 @@ class Mixing:
         return sampling_probabilities(sizes, self.temperature, self.cap, self.scale)
 
 
+@checked("data")
 @dataclass(frozen=True)
 class Batching:
     """Sizes of batches.
@@ -56,21 +59,14 @@ class Batching:
             are walked in that order, each chunk in a seeded order of its own; by default every cell is tokenised first.
     """
 
-    batch_size: int
-    micro_batch_size: int | None = None
-    bucket: int = 8
-    eval_batch_size: int = 128
-    eval_batch_tokens: int | None = None
-    max_prompt_tokens: int = 1024
-    workers: int = 0
-    stream_chunk: int | None = None
-
-    def __post_init__(self) -> None:
-        optional = ("stream_chunk", "eval_batch_tokens")
-        for name in ("batch_size", "bucket", "eval_batch_size", "max_prompt_tokens", *optional):
-            value = getattr(self, name)
-            if not (value is None and name in optional) and (not isinstance(value, int) or value < 1):
-                raise FlixError(f"data.{name}: a whole number of at least 1; got {value!r}.")
+    batch_size: Count
+    micro_batch_size: Count | None = None
+    bucket: Count = 8
+    eval_batch_size: Count = 128
+    eval_batch_tokens: Count | None = None
+    max_prompt_tokens: Count = 1024
+    workers: Annotated[int, Ge(0), Le(1024)] = 0
+    stream_chunk: Count | None = None
 
     def micro_batches(self, processes: int) -> int:
         """Micro-batches that a process walks through in one step.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import Count, checked
 from flix_lightning.data.benchmarks.benchmark import SPLITS, Benchmark, Example
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.findings import Findings, Lengths
@@ -18,6 +19,7 @@ CHUNK = 1000  # rows tokenised at once
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # category Cc without tab, line feed, carriage return
 
 
+@checked("data")
 @dataclass(frozen=True)
 class Inspector:
     """Reads cells as training would.
@@ -35,11 +37,7 @@ class Inspector:
     benchmark: Benchmark
     tokenizer: PreTrainedTokenizerBase
     is_encoder_decoder: bool
-    max_prompt_tokens: int
-
-    def __post_init__(self) -> None:
-        if self.max_prompt_tokens < 1:
-            raise FlixError(f"data.max_prompt_tokens: at least 1; got {self.max_prompt_tokens!r}.")
+    max_prompt_tokens: Count
 
     def inspect(self, cells: Iterable[Cell]) -> Iterator[Findings]:
         """The findings of every split that a cell has, training first."""

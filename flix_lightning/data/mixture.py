@@ -3,20 +3,20 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from sys import float_info
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Gt, Lt
 
 from flix_lightning.common.errors import FlixError, unknown
-from flix_lightning.common.settings import fill, without
+from flix_lightning.common.settings import Positive, checked, fill, without
 from flix_lightning.data.benchmarks.benchmark import Benchmark
 from flix_lightning.data.cells import Cell
 
 GROUPS = ("seen", "unseen combination", "unseen language", "unseen task")  # and `unseen <axis>` for further axes
 ALL = "all"
 
-Names = str | Sequence[str]
+Names = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Mixture:
     def select(
         cells: Sequence[Cell],
         tasks: Names = ALL,
-        languages: Names | Mapping[str, Sequence[str]] = ALL,
-        train: Mapping[str, Sequence[str]] | None = None,
+        languages: Names | Mapping[str, tuple[str, ...]] = ALL,
+        train: Mapping[str, tuple[str, ...]] | None = None,
         where: Mapping[str, Names] | None = None,
-        held_out: Sequence[Mapping[str, Names]] = (),
+        held_out: tuple[Mapping[str, Names], ...] = (),
         trainable: Collection[Cell] | None = None,
     ) -> "Mixture":
         """A mixture as a rule over a benchmark's cells.
@@ -145,8 +145,12 @@ def _chosen(place: str, names: Names, allowed: set[str]) -> set[str]:
     return set(names)
 
 
+@checked("mixture.mixing")
 def sampling_probabilities(
-    sizes: Sequence[int], temperature: float = 1.0, cap: int | None = None, scale: float = 1.0
+    sizes: np.ndarray | Sequence[int],
+    temperature: Annotated[float, Gt(0)] = 1.0,
+    cap: Annotated[int, Gt(0), Lt(1 << 63)] | None = None,
+    scale: Annotated[Positive, Lt(1 << 63)] = 1.0,
 ) -> np.ndarray:
     """Sampling probabilities (cells,) from the cells' numbers of training examples.
 
@@ -154,13 +158,8 @@ def sampling_probabilities(
     uniform.
 
     Raises:
-        FlixError: temperature, cap or scale not above 0, or an endless scale.
+        FlixError: a temperature, cap or scale that is not above 0, an infinite scale, or a cell without examples.
     """
-    for name, value in {"temperature": temperature, "cap": cap, "scale": scale}.items():
-        if value is not None and not value > 0:
-            raise FlixError(f"mixture.mixing.{name}: must be above 0; got {value!r}.")
-    if scale > float_info.max:
-        raise FlixError(f"mixture.mixing.scale: must be finite; got {scale!r}.")
     if min(sizes) < 1:
         raise FlixError(f"mixture: every training cell needs at least 1 example; the smallest has {min(sizes)}.")
     rates = np.asarray(sizes, dtype=np.float64) * scale

@@ -7,10 +7,12 @@ from string import Formatter
 from typing import Any
 
 from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.settings import Count, Text, checked
 
 FIELD = re.compile(r"\w+(\.\w+)*")
 
 
+@checked("task")
 @dataclass(frozen=True)
 class Task:
     """A task of a benchmark.
@@ -28,11 +30,11 @@ class Task:
         FlixError: a template that is none.
     """
 
-    name: str
-    prompt: str
-    metric: str
-    max_target_tokens: int
-    target: str = "{target}"
+    name: Text
+    prompt: Text
+    metric: Text
+    max_target_tokens: Count
+    target: Text = "{target}"
     scored: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:

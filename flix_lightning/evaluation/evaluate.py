@@ -1,17 +1,17 @@
 """Score a finished run on any cells of any benchmark, seen or zero-shot."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
 
-from flix_lightning.common.errors import unknown
 from flix_lightning.common.files import plain_name, write_whole
-from flix_lightning.data.benchmarks.benchmark import SPLITS, Benchmark
-from flix_lightning.data.mixture import ALL, Mixture
+from flix_lightning.common.settings import Count, checked
+from flix_lightning.data.benchmarks.benchmark import Benchmark, Split
+from flix_lightning.data.mixture import ALL, Mixture, Names
 from flix_lightning.evaluation.unseen.few_shot import stand_ins
 from flix_lightning.evaluation.unseen.policy import TASK_ONLY, UnseenLanguage
 from flix_lightning.models.backbone import Backbone
@@ -19,17 +19,18 @@ from flix_lightning.training.assembly import build_finished
 from flix_lightning.training.results import cell_rows, read_record
 
 
+@checked("")
 def evaluate(
     run: Path,
     trained_on: Benchmark,
     scored_on: Benchmark,
     backbone: Backbone,
     trainer: Trainer,
-    split: str = "test",
-    tasks: str | Sequence[str] = ALL,
-    languages: str | Sequence[str] = ALL,
-    where: Mapping[str, str | Sequence[str]] | None = None,
-    eval_batch_size: int = 128,
+    split: Split = "test",
+    tasks: Names = ALL,
+    languages: Names = ALL,
+    where: Mapping[str, Names] | None = None,
+    eval_batch_size: Count = 128,
     unseen_language: UnseenLanguage = TASK_ONLY,
 ) -> dict[str, Any]:
     """Score the run's adapters, by default on every cell of `scored_on`, and write the scores beside its record.
@@ -40,8 +41,6 @@ def evaluate(
     Raises:
         FlixError: the run is unfinished, or a split or a value of an axis is unknown.
     """
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
     record = read_record(run)
     config: Mapping[str, Any] = record["config"]
     config = {**config, "data": {**config["data"], "eval_batch_size": eval_batch_size}}

@@ -8,6 +8,7 @@ from typing import Any
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import write_whole
+from flix_lightning.common.settings import Count, Location, Text, checked
 
 OWN = ("task", "language")
 
@@ -57,12 +58,13 @@ def text_of(request: Mapping[str, Any]) -> Any:
     return request["text"] if "text" in request else {k: v for k, v in request.items() if k not in OWN}
 
 
+@checked("")
 def answer(
     run: Path,
     asked: Sequence[Mapping[str, Any]],
-    batch_size: int = 64,
-    max_new_tokens: int | None = None,
-    device: str | None = None,
+    batch_size: Count = 64,
+    max_new_tokens: Count | None = None,
+    device: Text | None = None,
 ) -> list[dict[str, Any]]:
     """The requests, each with the `answer` of a finished run."""
     from flix_lightning.common.console import quieten
@@ -75,7 +77,8 @@ def answer(
     return [{**request, "answer": said} for request, said in zip(asked, answers, strict=True)]
 
 
-def tell(answered: Sequence[Mapping[str, Any]], out: str | None = None) -> None:
+@checked("")
+def tell(answered: Sequence[Mapping[str, Any]], out: Location | None = None) -> None:
     """Write a line of JSON for each answered request to the screen, or to a file."""
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in answered)
     if out is None:

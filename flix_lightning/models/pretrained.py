@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import torch
 from huggingface_hub import constants
@@ -16,21 +17,22 @@ from transformers import (
 )
 from transformers.utils import is_bitsandbytes_available
 
-from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import Location, Text, checked
 from flix_lightning.data.tokens.encoding import answer_end
 from flix_lightning.models.backbone import Backbone
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-QUANTIZATIONS = ("4bit", "8bit")
+Quantization = Literal["4bit", "8bit"]
 
 
+@checked("model")
 def load_pretrained(
-    name: str,
-    dtype: str = "float32",
-    attention: str | None = None,
-    quantization: str | None = None,
+    name: Location,
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    attention: Text | None = None,
+    quantization: Quantization | None = None,
     chat_template: bool = False,
-    revision: str | None = None,
+    revision: Text | None = None,
     trust_remote_code: bool = False,
 ) -> Backbone:
     """A pretrained model and its tokenizer.
@@ -47,9 +49,8 @@ def load_pretrained(
     Raises:
         FlixError: the model cannot be found or read, or a setting is unknown or not possible here.
     """
-    if dtype not in DTYPES:
-        raise unknown("model.dtype", dtype, DTYPES)
-    quantized = None if quantization is None else _quantized(quantization, DTYPES[dtype])
+    weights = getattr(torch, dtype)
+    quantized = None if quantization is None else _quantized(quantization, weights)
     name = str(Path(name).expanduser()) if name.startswith("~") else name
     source = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
     try:
@@ -57,7 +58,7 @@ def load_pretrained(
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         model = kind.from_pretrained(
             name,
-            dtype=DTYPES[dtype],
+            dtype=weights,
             attn_implementation=attention,
             quantization_config=quantized,
             device_map={"": int(os.environ.get("LOCAL_RANK", "0"))} if quantized else None,
@@ -87,9 +88,7 @@ def _ready(tokenizer: PreTrainedTokenizerBase, name: str, chat_template: bool) -
     return tokenizer
 
 
-def _quantized(quantization: str, dtype: torch.dtype) -> BitsAndBytesConfig:
-    if quantization not in QUANTIZATIONS:
-        raise unknown("model.quantization", quantization, QUANTIZATIONS)
+def _quantized(quantization: Quantization, dtype: torch.dtype) -> BitsAndBytesConfig:
     if not torch.cuda.is_available():
         raise FlixError(f"model.quantization={quantization} needs an NVIDIA GPU; none is here. Use null, or bfloat16.")
     if not is_bitsandbytes_available():

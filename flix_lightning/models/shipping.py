@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
+from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.benchmarks.cldr.languages import PRETRAINING, language_name
 from flix_lightning.models.tiny import WEIGHTS
 
@@ -30,10 +31,7 @@ $history- **Format**: bfloat16 safetensors; the tokenizer is ByT5's byte vocabul
 
 Exact match in % on $rows held-out rows of the pretraining languages, scored with the weights as shipped:
 
-| task | exact match |
-|---|---|
-$scores
-""")
+$scores""")
 
 
 def ship(backbone: PreTrainedModel, facts: Mapping[str, Any], folder: Path = WEIGHTS.parent) -> None:
@@ -53,7 +51,7 @@ def ship(backbone: PreTrainedModel, facts: Mapping[str, Any], folder: Path = WEI
 
 def card(facts: Mapping[str, Any], parameters: int) -> str:
     """The model card of `facts`."""
-    scores = "\n".join(f"| {task} | {score:.1f} |" for task, score in facts["scores"].items())
+    scores = markdown_table(["task", "exact match"], [(task, f"{s:.1f}") for task, s in facts["scores"].items()])
     history = f"- **History**: {facts['history']}\n" if "history" in facts else ""
     languages = ", ".join(map(language_name, PRETRAINING))
     return CARD.substitute(

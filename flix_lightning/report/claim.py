@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from flix_lightning.common.markdown import markdown_table
 from flix_lightning.report.comparison import Record, spread
 from flix_lightning.report.diversity import Diversity
 from flix_lightning.report.study import AVERAGE, Study
@@ -52,14 +53,14 @@ class Claim:
 
 def claims_table(claims: Sequence[Claim], records: Sequence[Record]) -> str:
     """Markdown: a line a claim, its difference in points here and in the paper."""
-    lines = [["claim", "where", "paper", "here", ""], ["---"] * 5]
+    rows = []
     for claim in claims:
         there, here = claim.published(), claim.differences(records)
-        lines.append([
+        rows.append([
             claim.text,
             f"{claim.study.name}, {claim.head}",
             "" if there is None else f"{there:+.1f}",
             spread(here) if here else "",
             f"**{claim.verdict(records)}**",
         ])  # fmt: skip
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(["claim", "where", "paper", "here", ""], rows)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from flix_lightning.common.markdown import markdown_table
 from flix_lightning.training.results import columns
 from flix_lightning.training.run_directory import INCIDENTAL
 
@@ -100,12 +101,12 @@ def comparison(records: Iterable[Record]) -> str:
     }
     best = [max(round(fmean(rows[i]), 1) for rows in scores.values()) for i in range(len(places) + 2)]
     titles = [*(key.rpartition(".")[2] for key in keys), "seeds", "trainable", "active rank", "validation"]
-    lines = ["| " + " | ".join([*titles, *heads, "mean"]) + " |", "|" + "---|" * (len(titles) + len(heads) + 1)]
+    rows = []
     for values in sorted(scores, key=lambda values: -fmean(scores[values][-1])):
         record = groups[values][0]
         cells = [*map(str, values), str(len(groups[values])), f"{sum(record['parameters'].values()):,}"]
         cells.append(str(record["active_rank"]))
         for column, top in zip(scores[values], best, strict=True):
             cells.append(f"**{spread(column)}**" if round(fmean(column), 1) == top else spread(column))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return markdown_table([*titles, *heads, "mean"], rows)

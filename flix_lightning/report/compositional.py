@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any
 
+from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.cells import JOIN
 from flix_lightning.evaluation.compositional.records import METHODS
 from flix_lightning.report.comparison import spread
@@ -35,12 +36,12 @@ def study_table(records: Iterable[Mapping[str, Any]]) -> str:
     }
     best = [max(round(fmean(rows[i]), 1) for rows in columns.values()) for i in range(len(GROUPS) + 1)]
     titles = ["method", "seeds", "passes", "added parameters", "stored, KiB", "latency", *GROUPS, "mean"]
-    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    rows = []
     for name, seeds in methods.items():
         latency = fmean(record["latency_ratio"] for record in seeds)
         cells = [name, str(len(seeds)), str(seeds[0]["passes"]), f"{seeds[0]['added_parameters']:,}"]
         cells += [f"{seeds[0]['stored_bytes'] / 1024:,.0f}", f"{latency:.2f}"]
         for column, top in zip(columns[name], best, strict=True):
             cells.append(f"**{spread(column)}**" if round(fmean(column), 1) == top else spread(column))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return markdown_table(titles, rows)

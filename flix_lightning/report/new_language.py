@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
+from flix_lightning.common.markdown import markdown_table
+
 
 def table(found: Mapping[str, Any]) -> str:
     """Markdown: a row for each cell of the added languages that both runs scored, and their mean."""
@@ -23,10 +25,10 @@ def table(found: Mapping[str, Any]) -> str:
         f"Test scores of {' and '.join(languages)} on `cldr`: trained jointly with all other languages, and added to a "
         "bank that was trained without them. One seed.",
         "",
-        f"| cell | joint, {steps['joint']} steps | added, {steps['extended']} steps | difference |",
-        "|---|---|---|---|",
-        *(f"| {name} | {one:.1f} | {other:.1f} | {other - one:+.1f} |" for name, one, other in rows),
-        "",
+        markdown_table(
+            ["cell", f"joint, {steps['joint']} steps", f"added, {steps['extended']} steps", "difference"],
+            [(name, f"{one:.1f}", f"{other:.1f}", f"{other - one:+.1f}") for name, one, other in rows],
+        ),
         f"Trainable parameters: {parameters['joint']:,} jointly, {parameters['extended']:,} for the added features. "
         f"Of the bank's {features['of_base']} features {features['unchanged']} are the same bit for bit in the "
         f"extended bank, which has {features['in_all']}.",

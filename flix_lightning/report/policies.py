@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.languages import family, script
 from flix_lightning.evaluation.unseen.policy import STAND_INS
 from flix_lightning.report.comparison import Record, spread
@@ -39,13 +40,13 @@ def policies_table(scores: Sequence[Record]) -> str:
         means[policy].append(fmean(row["score"] for row in cells))
         for row in cells:
             by_cell.setdefault((row["task"], row["language"]), {}).setdefault(policy, []).append(row["score"])
-    lines = ["| task | language | family | script | " + " | ".join(policies) + " |", "|---" * (4 + len(policies)) + "|"]
+    rows = []
     for (task, language), found in sorted(by_cell.items()):
         about = [task, language, (family(language) or ("",))[-1], script(language) or ""]
-        lines.append("| " + " | ".join([*about, *_row(found, policies)]) + " |")
-    lines.append("| mean | | | | " + " | ".join(_row(means, policies)) + " |")
-    lines.append("| seeds | | | | " + " | ".join(str(len(means[policy])) for policy in policies) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([*about, *_row(found, policies)])
+    rows.append(["mean", "", "", "", *_row(means, policies)])
+    rows.append(["seeds", "", "", "", *(len(means[policy]) for policy in policies)])
+    return markdown_table(["task", "language", "family", "script", *policies], rows)
 
 
 def _row(found: dict[str, list[float]], policies: Sequence[str]) -> list[str]:

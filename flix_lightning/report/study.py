@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.markdown import markdown_table
 from flix_lightning.report.comparison import Record, flat, settings, spread
 from flix_lightning.training.results import columns
 
@@ -104,16 +105,16 @@ class Study:
         scores = {row.label: self.scores(records, row.label) for row in self.rows}
         means = {(r, h): round(fmean(s.values()), 1) for r, found in scores.items() for h, s in found.items() if s}
         best = {head: max((m for (_, h), m in means.items() if h == head), default=None) for head in self.heads}
-        lines = [["", "seeds", *self.heads], ["---"] * (len(self.heads) + 2)]
+        rows = []
         for label, found in scores.items():
             cells = [spread(list(by_seed.values())) if by_seed else "not run" for by_seed in found.values()]
             top = [best[head] is not None and means.get((label, head)) == best[head] for head in found]
             cells = [f"**{cell}**" if bold else cell for cell, bold in zip(cells, top, strict=True)]
-            lines.append([label, str(max(len(by_seed) for by_seed in found.values())), *cells])
+            rows.append([label, str(max(len(by_seed) for by_seed in found.values())), *cells])
         for row in filter(lambda row: row.published, self.rows):
             numbers = (self.published(row.label, head) for head in self.heads)
-            lines.append([f"*{row.label}, in the paper*", "", *("" if n is None else f"*{n:.1f}*" for n in numbers)])
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+            rows.append([f"*{row.label}, in the paper*", "", *("" if n is None else f"*{n:.1f}*" for n in numbers)])
+        return markdown_table(["", "seeds", *self.heads], rows)
 
 
 def chosen(records: Sequence[Record], row: Row, column: Column) -> dict[int, Record]:

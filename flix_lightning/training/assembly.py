@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from typing_extensions import Doc
 
 from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.composition import Composer
@@ -13,7 +15,7 @@ from flix_lightning.adapters.method import Method
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.adapters.warm_start import Finished, WarmStart
 from flix_lightning.common.errors import FlixError
-from flix_lightning.common.settings import fill, fits, without
+from flix_lightning.common.settings import Count, check, fill, without
 from flix_lightning.data.benchmarks.benchmark import Benchmark
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.datamodule import Batching, Mixing, MixtureDataModule
@@ -23,7 +25,9 @@ from flix_lightning.models.backbone import Backbone
 from flix_lightning.training.calibrated_module import CalibratedModule
 from flix_lightning.training.module import FlixModule
 from flix_lightning.training.optimization import Optimization
-from flix_lightning.training.sections import check_sections
+from flix_lightning.training.sections import Sections
+
+Ranks = Annotated[Mapping[str, Count], Doc("axis -> value -> rank, as in {language: {sw: 4}}")]
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,10 @@ def build_method(config: Mapping[str, Any]) -> Method:
 
 
 def build_composer(config: Mapping[str, Any], mixture: Mixture) -> Composer:
-    rank, single = without(config["rank"], "overrides"), config["rank"].get("overrides") or {}
-    if not fits(single, dict[str, dict]):
-        raise FlixError(f"rank.overrides: axis -> value -> rank, as in {{language: {{sw: 4}}}}; got {single!r}.")
+    single = check("rank.overrides", Mapping[str, Ranks] | None, config["rank"].get("overrides")) or {}
     overrides = {f"{axis}={value}": rank for axis, values in single.items() for value, rank in values.items()}
-    return build_method(config).composer(mixture.train, RankAllocation(rank, overrides))
+    allocation = RankAllocation(without(config["rank"], "overrides"), overrides)
+    return build_method(config).composer(mixture.train, allocation)
 
 
 def build_experiment(
@@ -58,7 +61,7 @@ def build_experiment(
     Raises:
         FlixError: any setting that is unknown, missing or impossible.
     """
-    check_sections(config)
+    fill("", Sections, config)
     mixture = build_mixture(config, benchmark)
     if "bank" in config["adapter"]:
         module, earlier = _calibrated(config, benchmark, backbone, mixture)

@@ -3,15 +3,16 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.errors import unknown
+from flix_lightning.common.settings import Natural, NotNegative, Positive, checked
 
-DECAYS = ("constant", "linear", "cosine")
 
-
+@checked("optimizer")
 @dataclass(frozen=True)
 class Optimization:
     """How the adapters are trained.
@@ -24,23 +25,11 @@ class Optimization:
         axis_lr: axis -> what the learning rate of its features is multiplied by; 1 where not given.
     """
 
-    lr: float
-    warmup_steps: int = 0
-    decay: str = "linear"
-    weight_decay: float = 0.0
-    axis_lr: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.decay not in DECAYS:
-            raise unknown("optimizer.decay", self.decay, DECAYS)
-        if self.warmup_steps < 0 or self.weight_decay < 0 or not self.lr > 0:
-            raise FlixError(
-                "optimizer: lr must be above 0, warmup_steps and weight_decay at least 0; got "
-                f"lr={self.lr!r}, warmup_steps={self.warmup_steps!r}, weight_decay={self.weight_decay!r}."
-            )
-        for axis, factor in self.axis_lr.items():
-            if not 0 < factor < math.inf:
-                raise FlixError(f"optimizer.axis_lr.{axis}: a finite number above 0; got {factor!r}.")
+    lr: Positive
+    warmup_steps: Natural = 0
+    decay: Literal["constant", "linear", "cosine"] = "linear"
+    weight_decay: NotNegative = 0.0
+    axis_lr: Mapping[str, Positive] = field(default_factory=dict)
 
     def check_axes(self, trained: Collection[str]) -> None:
         """

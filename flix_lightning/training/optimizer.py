@@ -7,11 +7,12 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import NotNegative, Positive, checked
 
 TOGETHER_ON_CPU = 8  # parameters stepped at once: few enough that their rows stay in the processor's cache
 
 
+@checked("optimizer")
 class ActiveRowsAdamW(torch.optim.Optimizer):
     """AdamW (Loshchilov and Hutter, 2019) over rows that come and go.
 
@@ -32,14 +33,12 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
-        lr: float,
+        lr: Positive,
         betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        eps: Positive = 1e-8,
+        weight_decay: NotNegative = 0.0,
         wholes: Mapping[nn.Parameter, Tensor] | None = None,
     ) -> None:
-        if not lr > 0:
-            raise FlixError(f"optimizer.lr: must be above 0; got {lr!r}.")
         super().__init__(list(parameters), {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
         self.wholes = dict(wholes or {})
         self.row_lr: Tensor | None = None

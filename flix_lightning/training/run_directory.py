@@ -8,7 +8,8 @@ from typing import Any
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import plain_name
-from flix_lightning.training.sections import check_sections
+from flix_lightning.common.settings import fill
+from flix_lightning.training.sections import Sections
 
 # Keys that say where and how a run is computed, not what: changing them continues the same run.
 INCIDENTAL = (
@@ -48,10 +49,8 @@ def run_directory(config: Mapping[str, Any]) -> Path:
     Raises:
         FlixError: a section that is not one, or a name that would lead out of `runs_dir`.
     """
-    check_sections(config)
-    if not isinstance(config["runs_dir"], str):
-        raise FlixError(f"runs_dir: a path; got {config['runs_dir']!r}.")
-    return Path(config["runs_dir"]) / plain_name("name", config["name"]) / fingerprint(config)
+    sections = fill("", Sections, config)
+    return Path(sections.runs_dir) / plain_name("name", sections.name) / fingerprint(config)
 
 
 def read_config(run: Path) -> dict[str, Any]:

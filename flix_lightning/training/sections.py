@@ -1,26 +1,34 @@
 """The sections of a training config, before any of them is read."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from flix_lightning.common.errors import FlixError, unknown
-from flix_lightning.common.settings import fits
+from flix_lightning.common.settings import Location, Seed, Text, check, checked
 
-SECTIONS = (
-    "name", "seed", "runs_dir", "model", "benchmark", "mixture", "adapter", "rank", "feature_dropout", "data",
-    "optimizer", "trainer", "logger", "warm_start",
-)  # fmt: skip
+Section = Mapping[str, Any]
 
 
-def check_sections(config: Mapping[str, Any]) -> None:
-    """
-    Raises:
-        FlixError: a section that is unknown or has not the shape of one.
-    """
-    for key, value in config.items():
-        if key not in SECTIONS:
-            raise unknown("config key", key, SECTIONS)
-        if key not in ("name", "seed", "runs_dir", "warm_start") and not isinstance(value, Mapping):
-            raise FlixError(f"{key}: a mapping of keys to values; got {value!r}.")
-    if not fits(config["seed"], int) or not 0 <= config["seed"] < 1 << 32:
-        raise FlixError(f"seed: a whole number of at least 0, below 2^32; got {config['seed']!r}.")
+@checked("")
+@dataclass(frozen=True)
+class Sections:
+    """The top of a training config; what is in a section is checked by the constructor that it stands for."""
+
+    name: Text
+    seed: Seed
+    runs_dir: Location
+    model: Section
+    benchmark: Section
+    mixture: Section
+    adapter: Section
+    rank: Section
+    feature_dropout: Section
+    data: Section
+    optimizer: Section
+    trainer: Section
+    logger: Section
+    warm_start: Section | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("mixture", "adapter"):
+            check(f"{key}.name", Text, getattr(self, key).get("name"))

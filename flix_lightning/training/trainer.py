@@ -14,11 +14,13 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import Count, Positive, Text, checked
 from flix_lightning.training.checkpoints import WholeFiles
 from flix_lightning.training.progress import progress
 from flix_lightning.training.sharding import MeanGradients, ShardedBackbone
 
 
+@checked("trainer")
 @dataclass(frozen=True)
 class TrainerSettings:
     """How long, on what and how often.
@@ -34,25 +36,18 @@ class TrainerSettings:
         progress: show it.
     """
 
-    accelerator: str
-    devices: int | str
-    num_nodes: int
-    strategy: str
-    precision: str | int
-    max_steps: int
-    validate_every: int
-    checkpoint_every: int
-    keep_checkpoints: int
-    gradient_clip: float | None
+    accelerator: Text
+    devices: int | Text
+    num_nodes: Count
+    strategy: Text
+    precision: Text | int
+    max_steps: Count
+    validate_every: Count
+    checkpoint_every: Count
+    keep_checkpoints: Count
+    gradient_clip: Positive | None
     gradient_checkpointing: bool
     progress: bool
-
-    def __post_init__(self) -> None:
-        for name in ("max_steps", "validate_every", "checkpoint_every", "keep_checkpoints", "num_nodes"):
-            if getattr(self, name) < 1:
-                raise FlixError(f"trainer.{name}: a whole number of at least 1; got {getattr(self, name)!r}.")
-        if self.gradient_clip is not None and not self.gradient_clip > 0:
-            raise FlixError(f"trainer.gradient_clip: above 0, or null; got {self.gradient_clip!r}.")
 
     def build(self, run: Path, logger: Logger | None, callbacks: Sequence[Callback]) -> Trainer:
         """The trainer of one run; how it splits a step into micro-batches is set once its processes are known.

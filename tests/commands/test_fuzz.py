@@ -11,6 +11,7 @@ from flix_lightning.commands.refusals import default_config, dotted
 from flix_lightning.commands.shell import message, resolved
 from flix_lightning.common.console import quieten
 from flix_lightning.common.settings import fill
+from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.training.assembly import build_experiment
 from flix_lightning.training.run_directory import run_directory
 from flix_lightning.training.tracking.loggers import make_logger
@@ -57,6 +58,7 @@ def build(chosen: list[str]) -> None:
     run = run_directory(config)
     make_logger(config["logger"], save_dir=run)
     trainer = fill("trainer", TrainerSettings, config["trainer"]).build(run, None, [])
+    load_benchmark(config["benchmark"])
     experiment = build_experiment(config, small_benchmark(), untrained_backbone())
     experiment.datamodule.batching.micro_batches(trainer.world_size)
     experiment.datamodule.mixing.probabilities([20, 10])

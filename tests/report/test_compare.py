@@ -84,11 +84,11 @@ def test_policies_by_hand():
     found = [scores("family", 0, 50, 80), scores("task_only", 0, 40, 80), scores("task_only", 1, 44, 90)]
     assert policies_table(found).splitlines() == [
         "| task | language | family | script | task_only | family |",
-        "|---|---|---|---|---|---|",
+        "| --- | --- | --- | --- | --- | --- |",
         "| qa | az | Turkic | Latn | **85.0 ± 7.1** | 80.0 |",
         "| qa | gu | Indic | Gujr | 42.0 ± 2.8 | **50.0** |",
-        "| mean | | | | 63.5 ± 4.9 | **65.0** |",
-        "| seeds | | | | 2 | 1 |",
+        "| mean |  |  |  | 63.5 ± 4.9 | **65.0** |",
+        "| seeds |  |  |  | 2 | 1 |",
     ]
 
 

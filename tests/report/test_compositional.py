@@ -31,7 +31,7 @@ def test_a_table_equals_the_one_worked_out_by_hand():
     assert study_table(records).splitlines() == [
         "| method | seeds | passes | added parameters | stored, KiB | latency | QA + translation | QA + style "
         "| NER + translation | NER + style | mean |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         "| concat merge | 1 | 1 | 1,200 | 4 | 1.00 | 11.0 | 20.0 | **31.0** | **40.0** | 25.5 |",
         "| calibration (LC) | 2 | 1 | 1,200 | 4 | 1.05 | **42.0 ± 1.4** | **51.0 ± 1.4** | 22.0 ± 1.4 | 31.0 ± 1.4 "
         "| **36.5 ± 1.4** |",

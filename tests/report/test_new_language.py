@@ -40,6 +40,7 @@ def test_the_table_compares_the_added_cells_alone():
     lines = table(FOUND).splitlines()
     assert [line for line in lines if line.startswith("| ")] == [
         "| cell | joint, 400 steps | added, 100 steps | difference |",
+        "| --- | --- | --- | --- |",
         "| ner sw | 80.0 | 77.0 | -3.0 |",
         "| qa sw | 60.0 | 62.0 | +2.0 |",
         "| **mean** | 70.0 | 69.5 | -0.5 |",

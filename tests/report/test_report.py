@@ -38,7 +38,7 @@ def test_a_comparison_equals_the_one_worked_out_by_hand():
     # flix: ner (61 + 63) / 2 = 62 ± 1.4, qa 22 ± 2.8, mean (42.5 + 41.5) / 2 = 42 ± 0.7; lora: 51, 10, 30.5
     assert comparison(records).splitlines() == [
         "| method | seeds | trainable | active rank | validation | ner | qa unseen lang. | mean |",
-        "|---|---|---|---|---|---|---|---|",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
         "| flix | 2 | 1,234 | 6 | **61.0 ± 1.4** | **62.0 ± 1.4** | **22.0 ± 2.8** | **42.0 ± 0.7** |",
         "| lora | 1 | 1,234 | 6 | 50.0 | 51.0 | 10.0 | 30.5 |",
     ]

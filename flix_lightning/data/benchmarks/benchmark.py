@@ -5,13 +5,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from flix_lightning.common.targets import construct
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.tasks import Task
 
-SPLITS = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+SPLITS = get_args(Split)
 
 
 class Example(NamedTuple):

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from flix_lightning.common.errors import FlixError, unknown
-from flix_lightning.common.settings import fill
+from flix_lightning.common.settings import Count, Location, Natural, Text, checked, fill
 from flix_lightning.data.benchmarks.axes import Axes
-from flix_lightning.data.benchmarks.benchmark import SPLITS, Benchmark, Example, code_of
+from flix_lightning.data.benchmarks.benchmark import SPLITS, Benchmark, Example, Split, code_of
 from flix_lightning.data.benchmarks.directory import FilePattern, find_parts, task_folders
 from flix_lightning.data.benchmarks.part import Part
-from flix_lightning.data.benchmarks.rows import LeftOut, Row
+from flix_lightning.data.benchmarks.rows import LeftOut, Row, Tolerance
 from flix_lightning.data.benchmarks.spans import check_spans
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.language_words import in_words
@@ -20,6 +20,7 @@ from flix_lightning.data.metrics import METRICS
 from flix_lightning.data.tasks import Task
 
 
+@checked("benchmark.tasks")
 @dataclass(frozen=True)
 class Declaration:
     """A task as YAML declares it.
@@ -38,33 +39,28 @@ class Declaration:
         spans: the field whose bytes the rows' `spans` count, which are then checked against the target.
     """
 
-    prompt: str
-    metric: str
-    max_target_tokens: int
-    target: str = "{target}"
-    files: str = "{language}"
-    folder: str | None = None
-    languages: Sequence[str] | None = None
-    scored: Sequence[str] | None = None
-    splits: Mapping[str, str] = field(default_factory=dict)
-    dataset: str | None = None
-    configs: Mapping[str, str | None] = field(default_factory=dict)
-    language_column: str | None = None
-    id: str | None = None
-    spans: str | None = None
+    prompt: Text
+    metric: Text
+    max_target_tokens: Count
+    target: Text = "{target}"
+    files: Text = "{language}"
+    folder: Location | None = None
+    languages: tuple[str, ...] | None = None
+    scored: tuple[str, ...] | None = None
+    splits: Mapping[Split, Text] = field(default_factory=dict)
+    dataset: Location | None = None
+    configs: Mapping[str, Text | None] = field(default_factory=dict)
+    language_column: Text | None = None
+    id: Text | None = None
+    spans: Text | None = None
 
     def task(self, name: str) -> Task:
         if self.metric not in METRICS:
             raise unknown(f"benchmark.tasks.{name}.metric", self.metric, METRICS)
-        if self.max_target_tokens < 1:
-            raise FlixError(f"benchmark.tasks.{name}.max_target_tokens: at least 1; got {self.max_target_tokens}.")
-        for split in self.splits:
-            if split not in SPLITS:
-                raise unknown(f"benchmark.tasks.{name}.splits", split, SPLITS)
-        scored = None if self.scored is None else tuple(self.scored)
-        return Task(name, self.prompt, self.metric, self.max_target_tokens, self.target, scored)
+        return Task(name, self.prompt, self.metric, self.max_target_tokens, self.target, self.scored)
 
 
+@checked("benchmark")
 class DeclaredBenchmark(Benchmark):
     """Declared tasks over a directory `<root>/<task>/<split>/<name>.jsonl` (or .tsv, .csv), or over datasets.
 
@@ -84,22 +80,15 @@ class DeclaredBenchmark(Benchmark):
 
     def __init__(
         self,
-        root: str | None,
+        root: Location | None,
         tasks: Mapping[str, Mapping[str, Any]],
-        name: str = "directory",
+        name: Text = "directory",
         axes: Mapping[str, Any] | None = None,
-        names: Mapping[str, str] | None = None,
-        rows: Mapping[str, int] | None = None,
-        held_back: int = 0,
-        tolerance: int = 0,
+        names: Mapping[str, Text] | None = None,
+        rows: Mapping[Split, Count] | None = None,
+        held_back: Natural = 0,
+        tolerance: Tolerance = 0,
     ) -> None:
-        for split, most in (rows or {}).items():
-            if split not in SPLITS:
-                raise unknown("benchmark.rows", split, SPLITS)
-            if most < 1:
-                raise FlixError(f"benchmark.rows.{split}: at least 1 row a cell; got {most}.")
-        if held_back < 0:
-            raise FlixError(f"benchmark.held_back: at least 0 rows; got {held_back}.")
         self.root, self.name = root and Path(root).expanduser(), name
         self.declarations = {task: fill(f"benchmark.tasks.{task}", Declaration, t) for task, t in tasks.items()}
         self.tasks = {task: declaration.task(task) for task, declaration in self.declarations.items()}

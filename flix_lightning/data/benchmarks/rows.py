@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from annotated_types import Ge, Lt
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import checked
 
 LONGEST_ROW = 1 << 20  # bytes; a longer row is a mistake in a file, never a prompt
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")  # of UTF-8 and both kinds of UTF-16
 
+Tolerance = Annotated[int, Ge(0), Lt(1 << 63)]  # malformed rows of a file
 Fields = Mapping[str, Any]
 Parse = Callable[[], Fields]  # raises FlixError with the reason where a row is malformed
 
@@ -73,6 +77,7 @@ class RowFile:
             raise FlixError(f"{self} holds no rows.")
 
 
+@checked("benchmark")
 class LeftOut:
     """Malformed rows: counted, and refused above a tolerance.
 
@@ -81,9 +86,7 @@ class LeftOut:
             `reasons`.
     """
 
-    def __init__(self, tolerance: int) -> None:
-        if isinstance(tolerance, bool) or not isinstance(tolerance, int) or tolerance < 0:
-            raise FlixError(f"benchmark.tolerance: malformed rows a file may have, at least 0; got {tolerance!r}.")
+    def __init__(self, tolerance: Tolerance) -> None:
         self.tolerance = tolerance
         self.reasons: dict[str, list[str]] = {}
 

@@ -1,7 +1,6 @@
 """Where files of tokens are kept: a directory that runs share, or a temporary one."""
 
 import errno
-import os
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,33 +10,40 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 from filelock import FileLock
+from platformdirs import user_cache_path
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import write_whole
+from flix_lightning.common.settings import Location, checked
 from flix_lightning.data.tokens.encoding import Encoded
 from flix_lightning.data.tokens.file import DamagedFile, TokenFile, write_token_file
 
 AUTO = "auto"
 
 
+@checked("data.cache")
 @dataclass(frozen=True)
 class Caching:
     """Where tokenised data is kept.
 
     Args:
-        directory: shared between runs; `auto` is flix_lightning in $XDG_CACHE_HOME or ~/.cache; None keeps nothing
-            after the run.
+        directory: shared between runs; `auto` is flix_lightning in the user's cache directory, $XDG_CACHE_HOME or
+            ~/.cache on Linux; None keeps nothing after the run.
         required: refuse to run where the directory cannot be written, instead of using a temporary one.
     """
 
-    directory: str | None = AUTO
+    directory: Location | None = AUTO
     required: bool = False
 
     def path(self) -> Path | None:
-        """The directory meant."""
-        if self.directory != AUTO:
-            return None if self.directory is None else Path(self.directory).expanduser()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flix_lightning"
+        """The directory meant.
+
+        Raises:
+            RuntimeError: it lies in the home directory of a user who has none.
+        """
+        if self.directory is None:
+            return None
+        return user_cache_path("flix_lightning") if self.directory == AUTO else Path(self.directory).expanduser()
 
 
 class TokenStore:
@@ -68,7 +74,7 @@ class TokenStore:
 
     def _kept(self, key: str, lasting: bool, read: Callable[[Path], Any], write: Callable[[Path], None]) -> Any:
         """What `read` finds under `key`; it gives None until `write` has been called."""
-        shared = self.caching.path() if lasting else None
+        shared = self._shared if lasting else None
         if shared is not None and (found := read(shared / key)) is not None:
             return found
         directory = shared if shared is not None and self._shared_is_writable else self._temporary
@@ -87,19 +93,30 @@ class TokenStore:
         return read(path)
 
     @cached_property
+    def _shared(self) -> Path | None:
+        """The shared directory; None where there is none, told once."""
+        try:
+            return self.caching.path()
+        except RuntimeError as error:
+            self._do_without(f"data.cache.directory {self.caching.directory!r}: there is no home directory", error)
+            return None
+
+    @cached_property
     def _shared_is_writable(self) -> bool:
         """Whether the shared directory can be written; told once where it cannot."""
-        directory = self.caching.path()
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            with TemporaryFile(dir=directory):
+            self._shared.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self._shared):
                 return True
         except OSError as error:
-            told = f"data.cache.directory {str(directory)!r} cannot be written ({error.strerror})"
-            if self.caching.required:
-                raise FlixError(f"{told}; name another, or set data.cache.required=false.") from error
-            warnings.warn(f"{told}: data is tokenised anew, into a temporary directory.", stacklevel=2)
+            message = f"data.cache.directory {str(self._shared)!r} cannot be written ({error.strerror})"
+            self._do_without(message, error)
             return False
+
+    def _do_without(self, message: str, error: Exception) -> None:
+        if self.caching.required:
+            raise FlixError(f"{message}; name another, or set data.cache.required=false.") from error
+        warnings.warn(f"{message}: data is tokenised anew, into a temporary directory.", stacklevel=4)
 
     @cached_property
     def _temporary(self) -> Path:

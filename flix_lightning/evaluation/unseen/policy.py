@@ -6,19 +6,22 @@ Adapter banks and training know nothing of it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from flix_lightning.adapters.features import Feature, FeatureSpace
-from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import Natural, NotNegative, checked
 from flix_lightning.data.languages import family, script
 
 if TYPE_CHECKING:  # reports name the policies, and need no torch
     from flix_lightning.adapters.composition import StandIns
 
-STAND_INS = ("task_only", "mean", "family", "script", "few_shot")
+StandIn = Literal["task_only", "mean", "family", "script", "few_shot"]
+STAND_INS = get_args(StandIn)
 LANGUAGE = "language"  # the axis this is about
 
 
+@checked("unseen_language")
 @dataclass(frozen=True)
 class UnseenLanguage:
     """A policy for unseen languages.
@@ -34,14 +37,12 @@ class UnseenLanguage:
         FlixError: a setting out of its range.
     """
 
-    stand_in: str = "task_only"
-    examples: int = 0
-    steps: int = 0
-    lr: float = 0.0
+    stand_in: StandIn = "task_only"
+    examples: Natural = 0
+    steps: Natural = 0
+    lr: NotNegative = 0.0
 
     def __post_init__(self) -> None:
-        if self.stand_in not in STAND_INS:
-            raise unknown("unseen_language.stand_in", self.stand_in, STAND_INS)
         if self.stand_in == "few_shot" and not min(self.examples, self.steps, self.lr) > 0:
             raise FlixError(
                 "unseen_language: few_shot needs examples, steps and lr above 0; got "

@@ -6,6 +6,7 @@ from typing import Any
 
 from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.features import Feature
+from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import Mixture
 from flix_lightning.data.tokens.encoding import PROMPT_END
@@ -23,10 +24,7 @@ tags: [flix, multilingual]
 
 $what
 
-| task | language | standing | metric | score |
-|---|---|---|---|---|
 $scores
-
 Scores are in 0 to 100, those of the run on the $split split of `$benchmark`, with greedy decoding. *Seen*: the pair of
 task and language was trained. *Unseen combination*: both were trained, but not together. *Unseen language*: the
 language was not trained.
@@ -53,6 +51,7 @@ checkpoint by validation. Features and ranks: $features.
 These weights are derived from the backbone `$backbone` and the data of `$benchmark`; the licences of both apply.
 $notes
 """)
+HEAD = ("task", "language", "standing", "metric", "score")
 LIBRARY = {"peft": "peft", "merged": "transformers", "bank": "flix-lightning"}
 WHAT = {
     "peft": "A LoRA for `{backbone}`: the sum of the low-rank updates of {features}, trained as {method}.",
@@ -123,7 +122,7 @@ def model_card(
         languages=", ".join(sorted({repr(cell.language) for cell in cells})),
         title=record["name"] + ("" if to == "bank" else f": {cells[0].task} in {cells[0].language}"),
         what=WHAT[to].format(**words),
-        scores="\n".join(_score_row(cell, bank, record) for cell in cells),
+        scores=markdown_table(HEAD, [_score_row(cell, bank, record) for cell in cells]),
         split=record["split"],
         benchmark=record["benchmark"],
         prompts="\n".join(f"- {task}: `{bank.tasks[task].prompt}`" for task in tasks),
@@ -140,10 +139,10 @@ def model_card(
     )
 
 
-def _score_row(cell: Cell, bank: Bank, record: Mapping[str, Any]) -> str:
+def _score_row(cell: Cell, bank: Bank, record: Mapping[str, Any]) -> tuple[str, ...]:
     """A line of the table; without a score where the run did not score the cell."""
     place = cell.task, cell.language, dict(cell.attributes)
     rows = [row for row in record["cells"] if (row["task"], row["language"], row.get("attributes", {})) == place]
     score = f"{rows[0]['score']:.1f}" if rows else ""
     standing = Mixture(train=bank.cells).group(cell)
-    return f"| {cell.task} | {cell.language} | {standing} | {bank.tasks[cell.task].metric} | {score} |"
+    return cell.task, cell.language, standing, bank.tasks[cell.task].metric, score

@@ -73,7 +73,9 @@ def served_rank(active: int) -> int:
     for rank in SERVED_RANKS:
         if active <= rank:
             return rank
-    raise FlixError(f"rank: {active} ranks are active, more than the {SERVED_RANKS[-1]} that vLLM serves; set rank.")
+    raise FlixError(
+        f"lora_rank: {active} ranks are active, more than the {SERVED_RANKS[-1]} that vLLM serves; set lora_rank."
+    )
 
 
 def write_lora(folder: Path, backbone: PreTrainedModel, index: Tensor, weight: Tensor, rank: int) -> None:
@@ -84,9 +86,9 @@ def write_lora(folder: Path, backbone: PreTrainedModel, index: Tensor, weight: T
     """
     widest = max(max(bank.in_features, bank.out_features) for bank in banks_of(backbone).values())
     if rank > max(widest, len(index)):
-        raise FlixError(f"rank: at most {widest}, the width of the widest layer; got {rank}.")
+        raise FlixError(f"lora_rank: at most {widest}, the width of the widest layer; got {rank}.")
     if rank < len(index):
-        raise FlixError(f"rank: {len(index)} ranks are active; {rank} cannot hold them.")
+        raise FlixError(f"lora_rank: {len(index)} ranks are active; {rank} cannot hold them.")
     updates = low_ranks(backbone, index, weight)
     task_type = "SEQ_2_SEQ_LM" if backbone.config.is_encoder_decoder else "CAUSAL_LM"
     targets = target_modules(updates, plain_linears(backbone))

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from flix_lightning.adapters.bank import ADAPTER
 from flix_lightning.adapters.features import Feature
-from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import whole_folder
+from flix_lightning.common.settings import Count, Location, checked
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import ALL
 from flix_lightning.inference.export.card import model_card
@@ -18,13 +19,17 @@ from flix_lightning.inference.export.composed import check_lora, merged_model, o
 from flix_lightning.inference.model import FlixModel
 from flix_lightning.training.results import read_record
 
-FORMATS = ("peft", "merged", "bank", "backbone")
 CARD = "README.md"
 LANGUAGE = re.compile(r"\w[\w.+-]*")
 
 
+@checked("")
 def export(
-    run: str, to: str, cells: str | Sequence[str] = ALL, out: str | None = None, rank: int | None = None
+    run: Location,
+    to: Literal["peft", "merged", "bank", "backbone"],
+    cells: str | tuple[str, ...] = ALL,
+    out: Location | None = None,
+    lora_rank: Count | None = None,
 ) -> list[Path]:
     """Write a finished run in another format; returns the folders made.
 
@@ -34,13 +39,11 @@ def export(
             bare backbone with its tokenizer.
         cells: `all` that the run trained or scored, or pairs `task/language`, trained or not.
         out: where the folders are made; by default `export/<to>` in the run's directory.
-        rank: of every LoRA, filled up with zeros; by default the smallest that vLLM can be set to and that holds all.
+        lora_rank: of every LoRA, filled up with zeros; by default the smallest that vLLM can serve and that holds all.
 
     Raises:
         FlixError: the run is unfinished, or an unknown format, task or pair.
     """
-    if to not in FORMATS:
-        raise unknown("to", to, FORMATS)
     record = read_record(Path(run))
     folder = Path(out) if out else Path(run) / "export" / to
     if to == "bank" and (corrected := record["config"]["adapter"].get("bank")):
@@ -51,7 +54,7 @@ def export(
     chosen = chosen_cells(model, record, cells)
     if to == "bank":
         return [export_bank(model, record, chosen, folder)]
-    return export_cells(model, record, to, chosen, folder, rank)
+    return export_cells(model, record, to, chosen, folder, lora_rank)
 
 
 def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence[str]) -> list[Cell]:

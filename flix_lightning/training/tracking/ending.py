@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from flix_lightning.adapters.bank import ADAPTER
 from flix_lightning.common.files import write_whole
+from flix_lightning.common.markdown import markdown_table
 from flix_lightning.training.results import columns
 
 Rows = Sequence[Mapping[str, Any]]
@@ -52,7 +53,7 @@ def log_results(logger: Logger, record: Mapping[str, Any], run: Path) -> None:
         if isinstance(logger, WandbLogger):
             logger.log_table(name, columns=list(rows[0]), data=[list(row.values()) for row in rows])
         elif isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_text(name, markdown(rows), record["steps"])
+            logger.experiment.add_text(name, markdown_table(rows[0], map(dict.values, rows)), record["steps"])
         else:
             write_whole(run / f"{name}.csv", as_csv(rows))
     if isinstance(logger, WandbLogger):
@@ -80,11 +81,6 @@ def log_adapters(wandb_run: Any, record: Mapping[str, Any], run: Path) -> None:
             name = inputs[kind]["_target_"].rpartition(".")[2]
             wandb_run.use_artifact(wandb.Artifact(name, kind, metadata=inputs[kind]))
     wandb_run.log_artifact(artifact)
-
-
-def markdown(rows: Rows) -> str:
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def as_csv(rows: Rows) -> str:

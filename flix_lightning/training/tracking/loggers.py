@@ -10,11 +10,12 @@ from urllib.parse import urlparse
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.settings import Text
 from flix_lightning.common.targets import construct
 
 
 def wandb_logger(
-    save_dir: Path, project: str, group: str, offline: bool | None = None, entity: str | None = None
+    save_dir: Path, project: Text, group: Text, offline: bool | None = None, entity: Text | None = None
 ) -> WandbLogger:
     """Weights & Biases. The run's id there is the hash that names its directory, so that a requeued job goes on in it.
 
@@ -37,7 +38,7 @@ def wandb_logger(
 def has_wandb_key() -> bool:
     """Whether W&B would find a key: in the environment, or where `wandb login` leaves it."""
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
-    files = (Path(os.environ.get("NETRC", Path.home() / name)) for name in (".netrc", "_netrc"))
+    files = (Path(os.environ.get("NETRC", os.path.expanduser(f"~/{name}"))) for name in (".netrc", "_netrc"))
     try:
         found = any(netrc.netrc(path).authenticators(host) for path in files if path.is_file())
     except netrc.NetrcParseError:

@@ -213,7 +213,7 @@ DECLARATIONS = {
     "a format": ({"prompt": "{text:>9}"}, "a field is written {name}; got 'text'"),
     "a method": ({"prompt": "{text.__class__!r}"}, "a field is written {name}"),
     "a file pattern without language": ({"files": "{source}"}, "tasks.topic.files: a pattern .* holds {language} once"),
-    "no length": ({"max_target_tokens": 0}, "max_target_tokens: at least 1; got 0"),
+    "no length": ({"max_target_tokens": 0}, "max_target_tokens: expected a whole number of at least 1; got 0"),
     "a language that is not there": (
         {"languages": ["sw", "swa"]},
         "topic.languages: there are no rows in 'swa'; did you mean 'sw'",
@@ -232,8 +232,8 @@ def test_a_malformed_declaration_is_told(changed, told):
     "options, told",
     [
         ({"rows": {"dev": 3}}, "benchmark.rows 'dev'"),
-        ({"rows": {"train": 0}}, "benchmark.rows.train: at least 1"),
-        ({"held_back": -1}, "benchmark.held_back: at least 0"),
+        ({"rows": {"train": 0}}, "benchmark.rows.train: expected a whole number of at least 1"),
+        ({"held_back": -1}, "benchmark.held_back: expected a whole number of at least 0"),
         ({"held_back": 1}, "no more than the 1 rows of benchmark.held_back"),
         ({"tolerance": -1}, "benchmark.tolerance: .*at least 0; got -1"),
         ({"axes": {"task": "text"}}, "benchmark.axes.task: that axis has its own meaning"),

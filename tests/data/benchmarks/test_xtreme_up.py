@@ -129,7 +129,9 @@ def test_both_averages_stand_in_the_table(release):
 def test_absent_data_is_told_with_where_to_get_it():
     with pytest.raises(FlixError, match="^benchmark.root: 'up/semantic_parsing' is no directory. unpack https") as told:
         made()
-    assert "xtreme_up fetch DIR" in str(told.value) and "~benchmark.tasks.semantic_parsing" in str(told.value)
+    assert "flix data fetch_xtreme_up folder=DIR" in str(told.value) and "~benchmark.tasks.semantic_parsing" in str(
+        told.value
+    )
 
 
 def test_absent_entities_are_told_with_where_to_get_them(release):

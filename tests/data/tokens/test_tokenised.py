@@ -136,6 +136,20 @@ def test_the_directory_is_where_users_expect_it(monkeypatch):
     assert Caching(None).path() is None
 
 
+@pytest.mark.parametrize("directory", ["auto", "~/tokens"])
+def test_a_user_without_a_home_directory_gets_a_temporary_cache_and_is_told_once(directory, monkeypatch):
+    for variable in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    cells = tokenised(Lines(), directory)
+    with pytest.warns(UserWarning, match="no home directory.*temporary") as told:
+        assert [tuple(row) for row in cells.encoded(SW, "train")] == wanted(Lines(), SW)
+        cells.encoded(YO, "train")
+    assert len(told) == 1 and not list(Path().iterdir())
+    with pytest.raises(FlixError, match="no home directory.*data.cache.required=false"):
+        tokenised(Lines(), directory, required=True).encoded(SW, "train")
+
+
 # --- broken disks, several processes ---
 
 

@@ -68,7 +68,7 @@ def test_every_cell_as_a_lora_that_peft_loads_on_the_exported_backbone(run, monk
 
 
 def test_an_unseen_language_is_its_task(run):
-    folders = export(str(run), "peft", ["semantic_parsing/xx", "semantic_parsing/sw"], rank=16)
+    folders = export(str(run), "peft", ["semantic_parsing/xx", "semantic_parsing/sw"], lora_rank=16)
     assert folders == [run / "export" / "peft" / name for name in ("semantic_parsing-xx", "semantic_parsing-sw")]
     cards = [(folder / "README.md").read_text() for folder in folders]
     assert "`task=semantic_parsing`," in cards[0] and "| unseen language | exact_match |  |" in cards[0]
@@ -125,10 +125,10 @@ BAD = {
     "cells=[ner]": ["task/language", "'ner'"],
     "cells=[semantic_parsing/../up]": ["task/language"],
     "cells=[semantc_parsing/sw]": ["did you mean 'semantic_parsing'"],
-    "rank=5": ["6 ranks are active; 5"],
-    "rank=1000": ["rank: at most", "1000"],
+    "lora_rank=5": ["6 ranks are active; 5"],
+    "lora_rank=1000": ["lora_rank: at most", "1000"],
     "cells=[]": ["cells: none named"],
-    "rank=many": ["rank: got", "'many'"],
+    "lora_rank=many": ["lora_rank: expected a whole number of at least 1", "got 'many'"],
     "run=nowhere": ["nowhere"],
     "celss=all": ["did you mean 'cells'"],
     "peft": ["key=value"],

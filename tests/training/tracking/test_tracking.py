@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from flix_lightning.training.run import train
-from flix_lightning.training.tracking.ending import log_adapters, log_results, markdown, summary
+from flix_lightning.training.tracking.ending import log_adapters, log_results, summary
 from flix_lightning.training.tracking.loggers import has_wandb_key, make_logger, wandb_logger
 from flix_lightning.training.tracking.metrics_file import MetricsFile
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
@@ -55,7 +55,12 @@ def test_tensorboard_has_the_same():
         (event,) = events.Scalars(name)
         assert event.value == pytest.approx(value) and event.step == 6
     (text,) = events.Tensors("cells/text_summary")
-    assert text.tensor_proto.string_val[0].decode() == markdown(RECORD["cells"])
+    assert text.tensor_proto.string_val[0].decode() == (
+        "| task | language | group | score |\n| --- | --- | --- | --- |\n"
+        + "".join(
+            f"| {row['task']} | {row['language']} | {row['group']} | {row['score']} |\n" for row in RECORD["cells"]
+        )
+    )
 
 
 # --- Weights & Biases ---

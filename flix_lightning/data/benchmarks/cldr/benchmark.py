@@ -3,13 +3,16 @@
 from collections.abc import Iterable, Mapping
 
 from flix_lightning.common.errors import unknown
-from flix_lightning.data.benchmarks.cldr.drawn import Drawn, check_count
+from flix_lightning.common.settings import Count, Seed, checked
+from flix_lightning.data.benchmarks.benchmark import Split
+from flix_lightning.data.benchmarks.cldr.drawn import Drawn
 from flix_lightning.data.benchmarks.cldr.languages import CELLS
 from flix_lightning.data.benchmarks.cldr.rows import Row, draw_rows
 from flix_lightning.data.benchmarks.cldr.tasks import TASKS
 from flix_lightning.data.cells import Cell
 
 
+@checked("benchmark")
 class Cldr(Drawn):
     """Five tasks, 51 languages, 92 cells.
 
@@ -22,13 +25,12 @@ class Cldr(Drawn):
     tasks = TASKS
     cells = tuple(Cell(task, language) for task, languages in CELLS.items() for language in languages)
 
-    def __init__(self, rows: Mapping[str, int], seed: int = 0, scarce: Mapping[str, int] | None = None) -> None:
+    def __init__(self, rows: Mapping[Split, Count], seed: Seed = 0, scarce: Mapping[str, Count] | None = None) -> None:
         super().__init__(rows, seed)
         self.scarce = dict(scarce or {})
-        for language, count in self.scarce.items():
+        for language in self.scarce:
             if language not in {cell.language for cell in self.cells}:
                 raise unknown("benchmark.scarce", language, {cell.language for cell in self.cells})
-            check_count(f"benchmark.scarce.{language}", count)
 
     def count(self, cell: Cell, split: str) -> int:
         return self.scarce.get(cell.language, self.rows[split]) if split == "train" else self.rows[split]

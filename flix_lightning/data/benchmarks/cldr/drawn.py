@@ -6,25 +6,17 @@ from importlib.metadata import version
 from inspect import getfile
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from flix_lightning.common.errors import FlixError, unknown
-from flix_lightning.data.benchmarks.benchmark import SPLITS, Benchmark, Example, code_of
+from flix_lightning.common.settings import Count, Seed, checked
+from flix_lightning.data.benchmarks.benchmark import SPLITS, Benchmark, Example, Split, code_of
 from flix_lightning.data.benchmarks.cldr.languages import language_name
 from flix_lightning.data.benchmarks.cldr.rows import Row
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.tasks import Task
 
 
-def check_count(place: str, rows: Any) -> None:
-    """
-    Raises:
-        FlixError: `rows` is no number of rows that a cell can have.
-    """
-    if not isinstance(rows, int) or not 1 <= rows < 1 << 63:
-        raise FlixError(f"{place}: at least 1 row a cell, below 2^63; got {rows!r}.")
-
-
+@checked("benchmark")
 class Drawn(Benchmark):
     """A benchmark whose rows are drawn from `seed`; a content keeps its split whatever the seed.
 
@@ -41,12 +33,9 @@ class Drawn(Benchmark):
     cells: tuple[Cell, ...]
     left_out = ()
 
-    def __init__(self, rows: Mapping[str, int], seed: int) -> None:
-        for split in rows:
-            if split not in SPLITS:
-                raise unknown("benchmark.rows", split, SPLITS)
-        for split in SPLITS:
-            check_count(f"benchmark.rows.{split}", rows.get(split))
+    def __init__(self, rows: Mapping[Split, Count], seed: Seed) -> None:
+        if lacking := [split for split in SPLITS if split not in rows]:
+            raise FlixError(f"config key benchmark.rows.{lacking[0]} is missing.")
         self.rows, self.seed = dict(rows), seed
         self._drawn = cache(self._examples)
 

@@ -3,13 +3,16 @@
 from collections.abc import Iterable, Mapping
 from random import Random
 
-from flix_lightning.data.benchmarks.cldr.drawn import Drawn, check_count
+from flix_lightning.common.settings import Count, Seed, checked
+from flix_lightning.data.benchmarks.benchmark import Split
+from flix_lightning.data.benchmarks.cldr.drawn import Drawn
 from flix_lightning.data.benchmarks.cldr.rows import Row, distinct
 from flix_lightning.data.benchmarks.cldr_compositional.rows import draft
 from flix_lightning.data.benchmarks.cldr_compositional.tasks import COMPOSITE, TASKS
 from flix_lightning.data.cells import Cell
 
 
+@checked("benchmark")
 class CldrCompositional(Drawn):
     """Nine single and fourteen composite tasks on English text.
 
@@ -22,9 +25,8 @@ class CldrCompositional(Drawn):
     tasks = TASKS
     cells = tuple(Cell(task, "en") for task in TASKS)
 
-    def __init__(self, rows: Mapping[str, int], composite_train_rows: int, seed: int = 0) -> None:
+    def __init__(self, rows: Mapping[Split, Count], composite_train_rows: Count, seed: Seed = 0) -> None:
         super().__init__(rows, seed)
-        check_count("benchmark.composite_train_rows", composite_train_rows)
         self.composite_train_rows = composite_train_rows
 
     def count(self, cell: Cell, split: str) -> int:

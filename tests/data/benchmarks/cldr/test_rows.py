@@ -116,10 +116,13 @@ def test_the_split_of_a_content_is_a_hash_that_no_process_changes():
     "split_rows, named",
     [
         ({"train": 1, "validation": 1, "tset": 1}, "benchmark.rows 'tset'; did you mean 'test'"),
-        ({"train": 1, "validation": 1}, "benchmark.rows.test: at least 1.*None"),
-        ({"train": 0, "validation": 1, "test": 1}, "benchmark.rows.train: at least 1.*0"),
-        ({"train": 1, "validation": -3, "test": 1}, "benchmark.rows.validation: at least 1.*-3"),
-        ({"train": 1, "validation": 1, "test": 2.0}, "benchmark.rows.test: at least 1.*2.0"),
+        ({"train": 1, "validation": 1}, "config key benchmark.rows.test is missing"),
+        ({"train": 0, "validation": 1, "test": 1}, "benchmark.rows.train: expected a whole number of at least 1.*0"),
+        (
+            {"train": 1, "validation": -3, "test": 1},
+            "benchmark.rows.validation: expected a whole number of at least 1.*-3",
+        ),
+        ({"train": 1, "validation": 1, "test": 2.0}, "benchmark.rows.test: expected a whole number of at least 1.*2.0"),
     ],
 )
 def test_impossible_numbers_of_rows_are_refused(split_rows, named):
@@ -149,7 +152,9 @@ def test_a_scarce_language_has_fewer_training_rows_and_all_of_its_test_rows():
     assert benchmark.examples(cell, "test") == whole.examples(cell, "test")
 
 
-@pytest.mark.parametrize("scarce, told", [({"swa": 4}, "did you mean 'sw'"), ({"sw": 0}, "scarce.sw: at least 1")])
+@pytest.mark.parametrize(
+    "scarce, told", [({"swa": 4}, "did you mean 'sw'"), ({"sw": 0}, "scarce.sw: expected a whole number of at least 1")]
+)
 def test_a_scarce_language_that_cannot_be_is_refused(scarce, told):
     with pytest.raises(FlixError, match=told):
         Cldr(rows={"train": 9, "validation": 2, "test": 3}, scarce=scarce)

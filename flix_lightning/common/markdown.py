@@ -1,0 +1,11 @@
+"""Tables as Markdown."""
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def markdown_table(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+    """A head and its rows, a line each, every line ended; a `|` inside a cell stays inside."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
