@@ -8,6 +8,7 @@ to=backbone   the bare backbone as a folder, for a LoRA to be loaded on
 cells=all     all that the run trained or scored, or pairs task/language, trained or not
 out=FOLDER    by default `export/<to>` in the run
 rank=N        of every LoRA, filled up with zeros; by default the smallest that vLLM serves
+trust=[NAME]  packages beside this one whose classes the run's config may name
 """
 
 import sys

@@ -5,7 +5,8 @@ A request is a line of JSON, with the task's fields in the place of `text` where
     {"task": "ner", "language": "sw", "text": "22 Aprili 2022 na Kifini"}
 
 The answers come in the same order, each the request with an `answer`, to the screen or to `out`. Further keys:
-`batch_size=64`, `max_new_tokens=N`, `device=cpu`.
+`batch_size=64`, `max_new_tokens=N`, `device=cpu`, and `trust=[NAME]`: packages beside this one whose classes the run's
+config may name.
 """
 
 import sys

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,9 @@ def answer(
     batch_size: int = 64,
     max_new_tokens: int | None = None,
     device: str | None = None,
+    trust: str | Sequence[str] = (),
 ) -> None:
-    """Answer the file `requests` by a finished run."""
+    """Answer the file `requests` by a finished run; `trust` as in `FlixModel.from_run`."""
     asked = read_requests(Path(requests))
 
     from flix_lightning.common.console import quieten
@@ -55,7 +56,7 @@ def answer(
 
     quieten()
     columns = ([request[key] for request in asked] for key in OWN)
-    model = FlixModel.from_run(run, device)
+    model = FlixModel.from_run(run, device, trust=trust)
     answers = model.generate(list(map(text_of, asked)), *columns, batch_size, max_new_tokens)
     told = "".join(
         json.dumps({**request, "answer": said}, ensure_ascii=False) + "\n" for request, said in zip(asked, answers)

@@ -8,7 +8,7 @@ from flix_lightning.common.settings import fits
 
 SECTIONS = (
     "name", "seed", "runs_dir", "model", "benchmark", "mixture", "adapter", "rank", "feature_dropout", "data",
-    "optimizer", "trainer", "logger", "warm_start",
+    "optimizer", "trainer", "logger", "callbacks", "warm_start", "continue_from", "trust",
 )  # fmt: skip
 
 
@@ -17,10 +17,11 @@ def check_sections(config: Mapping[str, Any]) -> None:
     Raises:
         FlixError: a section that is unknown or has not the shape of one.
     """
+    plain = ("name", "seed", "runs_dir", "warm_start", "continue_from", "trust")
     for key, value in config.items():
         if key not in SECTIONS:
             raise unknown("config key", key, SECTIONS)
-        if key not in ("name", "seed", "runs_dir", "warm_start") and not isinstance(value, Mapping):
+        if key not in plain and not isinstance(value, Mapping):
             raise FlixError(f"{key}: a mapping of keys to values; got {value!r}.")
     if not fits(config["seed"], int) or not 0 <= config["seed"] < 1 << 32:
         raise FlixError(f"seed: a whole number of at least 0, below 2^32; got {config['seed']!r}.")

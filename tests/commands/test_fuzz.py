@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from flix_lightning.commands.shell import message, resolved
 from flix_lightning.common.console import quieten
 from flix_lightning.common.settings import fill
+from flix_lightning.common.targets import COMPOSED, packages
 from flix_lightning.inference.export.folders import export
 from flix_lightning.inference.generate import answer
 from flix_lightning.training.assembly import build_experiment
+from flix_lightning.training.callbacks import make_callbacks
+from flix_lightning.training.continuation import continued
 from flix_lightning.training.run_directory import run_directory
-from flix_lightning.training.tracking.loggers import make_logger
+from flix_lightning.training.tracking.loggers import make_loggers
 from flix_lightning.training.trainer import TrainerSettings
 from hydra_shell import default_config, dotted, explained, module_of
 from tests.commands.test_commands import run_command
@@ -67,8 +70,12 @@ def build(chosen: list[str]) -> None:
             raise
     quieten()
     config = resolved(composed)
+    packages(config["trust"])
+    if config["continue_from"] is not None:
+        config = continued(config, chosen)
     run = run_directory(config)
-    make_logger(config["logger"], save_dir=run)
+    make_loggers(config.get("logger") or {}, run, COMPOSED)
+    make_callbacks(config.get("callbacks") or {}, COMPOSED)
     trainer = fill("trainer", TrainerSettings, config["trainer"]).build(run, None, [])
     experiment = build_experiment(config, small_benchmark(), untrained_backbone())
     experiment.datamodule.batching.micro_batches(trainer.world_size)

@@ -68,7 +68,13 @@ SECRET = "0123456789abcdef"
 
 
 @pytest.mark.parametrize(
-    "override", ["+logger.api_key=x", "+logger.settings.password=x", f"logger.project=p-{SECRET}", "+model.token=hf_x"]
+    "override",
+    [
+        "+logger.wandb.api_key=x",
+        "+logger.wandb.settings.password=x",
+        f"logger.wandb.project=p-{SECRET}",
+        "+model.token=hf_x",
+    ],
 )
 def test_credentials_are_refused_before_anything_is_written(override, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", SECRET)

@@ -39,7 +39,7 @@ class Declaration:
     """
 
     prompt: str
-    metric: str
+    metric: str | Mapping[str, Any]
     max_target_tokens: int
     target: str = "{target}"
     files: str = "{language}"
@@ -54,7 +54,7 @@ class Declaration:
     spans: str | None = None
 
     def task(self, name: str) -> Task:
-        if self.metric not in METRICS:
+        if isinstance(self.metric, str) and self.metric not in METRICS:
             raise unknown(f"benchmark.tasks.{name}.metric", self.metric, METRICS)
         if self.max_target_tokens < 1:
             raise FlixError(f"benchmark.tasks.{name}.max_target_tokens: at least 1; got {self.max_target_tokens}.")

@@ -24,7 +24,12 @@ LANGUAGE = re.compile(r"\w[\w.+-]*")
 
 
 def export(
-    run: str, to: str, cells: str | Sequence[str] = ALL, out: str | None = None, rank: int | None = None
+    run: str,
+    to: str,
+    cells: str | Sequence[str] = ALL,
+    out: str | None = None,
+    rank: int | None = None,
+    trust: str | Sequence[str] = (),
 ) -> list[Path]:
     """Write a finished run in another format; returns the folders made.
 
@@ -35,6 +40,7 @@ def export(
         cells: `all` that the run trained or scored, or pairs `task/language`, trained or not.
         out: where the folders are made; by default `export/<to>` in the run's directory.
         rank: of every LoRA, filled up with zeros; by default the smallest that vLLM can be set to and that holds all.
+        trust: as in `FlixModel.from_run`.
 
     Raises:
         FlixError: the run is unfinished, or an unknown format, task or pair.
@@ -45,7 +51,7 @@ def export(
     folder = Path(out) if out else Path(run) / "export" / to
     if to == "bank" and (corrected := record["config"]["adapter"].get("bank")):
         raise FlixError(f"to: 'bank': this calibration's is {corrected!r}. Allowed: peft, merged, backbone.")
-    model = FlixModel.from_run(run, device="cpu")
+    model = FlixModel.from_run(run, device="cpu", trust=trust)
     if to == "backbone":
         return [export_backbone(model, folder)]
     chosen = chosen_cells(model, record, cells)
