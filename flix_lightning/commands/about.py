@@ -41,9 +41,13 @@ def about(name: str, line: str, folders: Sequence[Path] = ()) -> str:
 
 
 def chosen(defaults: Sequence[str | dict]) -> list[tuple[str, str | None]]:
-    """(group, choice) of a defaults list."""
+    """(group, choice) of a defaults list; None for a group that nothing is chosen of."""
     pairs = [next(iter(entry.items())) for entry in defaults if isinstance(entry, dict)]
-    return [(group.removeprefix("optional "), choice) for group, choice in pairs if not group.startswith("override ")]
+    return [
+        (group.removeprefix("optional "), choice or None)
+        for group, choice in pairs
+        if not group.startswith("override ")
+    ]
 
 
 def choices(defaults: Sequence[str | dict], folders: Sequence[Path]) -> dict[str, str]:

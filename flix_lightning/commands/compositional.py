@@ -10,6 +10,7 @@ from flix_lightning.commands.arguments import quoted
 from flix_lightning.commands.hydra_shell import composed, start
 from flix_lightning.commands.shell import resolved
 from flix_lightning.common.settings import fill
+from flix_lightning.common.targets import COMPOSED
 from flix_lightning.training.run_directory import run_directory
 
 CALIBRATION = ("experiment=compositional_calibration", "adapter.bank={experts}")
@@ -33,7 +34,7 @@ def trained(*overrides: str) -> tuple[Path, dict[str, Any]]:
     config = resolved(composed("train", overrides))
     run = run_directory(config)
     if not (run / "record.json").is_file():
-        benchmark, backbone = load_benchmark(config["benchmark"]), load_backbone(config["model"])
+        benchmark, backbone = load_benchmark(config["benchmark"], COMPOSED), load_backbone(config["model"], COMPOSED)
         train(config, run, benchmark, backbone, None, overrides)
     return run, read_record(run)
 
@@ -52,7 +53,9 @@ def run_seed(seed: int, file: Path, overrides: Sequence[str]) -> None:
     common = [f"seed={seed}", "trainer.progress=false", *overrides]
     experts, record = trained("experiment=compositional_experts", *common)
     benchmark, model = (record["config"][part] for part in ("benchmark", "model"))
-    setting = Setting(load_benchmark(benchmark), lambda: load_backbone(model), Bank.read(experts), seed)
+    setting = Setting(
+        load_benchmark(benchmark, COMPOSED), lambda: load_backbone(model, COMPOSED), Bank.read(experts), seed
+    )
     scored = Study(file, setting, list(overrides))
     for method in (m for m in TRAINED if m in lacking(file, seed)):
         run, record = trained(*(part.format(experts=quoted(str(experts))) for part in TRAINED[method]), *common)

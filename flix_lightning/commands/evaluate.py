@@ -17,6 +17,7 @@ def task(config: DictConfig) -> None:
 
     from flix_lightning.common.console import quieten
     from flix_lightning.common.settings import fill
+    from flix_lightning.common.targets import COMPOSED, packages
     from flix_lightning.data.benchmarks.benchmark import load_benchmark
     from flix_lightning.evaluation.evaluate import evaluate
     from flix_lightning.evaluation.unseen.policy import UnseenLanguage
@@ -26,10 +27,11 @@ def task(config: DictConfig) -> None:
 
     quieten()
     policy = fill("unseen_language", UnseenLanguage, plain["unseen_language"])
-    trained_on = load_benchmark(trained["benchmark"])
-    scored_on = load_benchmark(plain["benchmark"]) if plain.get("benchmark") else trained_on
-    trust = {"trust_remote_code": plain["trust_remote_code"]}
-    backbone = fill("", stored_backbone, trust, section=trained["model"])
+    trust = packages(plain["trust"])
+    trained_on = load_benchmark(trained["benchmark"], trust)
+    scored_on = load_benchmark(plain["benchmark"], COMPOSED) if plain.get("benchmark") else trained_on
+    remote_code = {"trust_remote_code": plain["trust_remote_code"]}
+    backbone = fill("", stored_backbone, remote_code, section=trained["model"], trust=trust)
     trainer = lightning_trainer(
         accelerator=plain["accelerator"],
         devices=1,

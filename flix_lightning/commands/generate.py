@@ -14,7 +14,8 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill
 
 STANDARD_INPUT = "-"
-OWN = ("run", "runs_dir", "requests", "task", "language", "text", "out", "batch_size", "max_new_tokens", "device")
+CHOICES = ("batch_size", "max_new_tokens", "device", "trust")
+OWN = ("run", "runs_dir", "requests", "task", "language", "text", "out", *CHOICES)
 
 
 def task(config: DictConfig) -> None:
@@ -33,7 +34,7 @@ def task(config: DictConfig) -> None:
         asked = parse_requests("standard input", sys.stdin.buffer.read())
     else:
         asked = read_requests(file)
-    chosen = {key: plain[key] for key in ("batch_size", "max_new_tokens", "device")}
+    chosen = {key: plain[key] for key in CHOICES}
     answered = fill("", answer, chosen, run=run, asked=asked)
     if typed is not None and plain["out"] is None:
         print(answered[0]["answer"])

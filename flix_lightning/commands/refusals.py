@@ -47,7 +47,8 @@ def explained(error: Exception, config_name: str) -> FlixError:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         if choice.startswith("submitit"):
             return FlixError("hydra/launcher=slurm needs submitit: pip install 'flix-lightning[slurm]'.")
-        return unknown(f"choice of {group}", choice, error.options or [])
+        options = error.options or [path.stem for path in (CONF / group).glob("*.yaml")]  # none for a list of choices
+        return unknown(f"choice of {group}", choice, options)
     refused = re.search(r"Could not (?:override|delete) '([^'@]+)", str(error))
     if refused is None:
         return FlixError(" ".join(str(error).split()))

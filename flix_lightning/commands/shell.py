@@ -58,7 +58,9 @@ def message(error: BaseException) -> str | None:
             return f"{cause.filename or 'the disk'}: {cause.strerror}."
         if type(cause).__module__.startswith("wandb.errors"):
             told = " ".join(str(cause).split())
-            return f"logger: W&B says: {told} `wandb login`, WANDB_API_KEY or logger.offline=true may help."
+            return f"logger: W&B says: {told} `wandb login`, WANDB_API_KEY or logger.wandb.offline=true may help."
+        if type(cause).__name__ == "MisconfigurationException":  # Lightning's, as of callbacks that need a logger
+            return f"trainer: {' '.join(str(cause).split())}"
         if type(cause).__name__ in ("MemoryError", "OutOfMemoryError") or NO_MEMORY in str(cause):
             told = str(cause).splitlines() or ["out of memory."]
             return (

@@ -10,7 +10,10 @@ from omegaconf import DictConfig
 from flix_lightning.commands.hydra_shell import start
 from flix_lightning.commands.shell import resolved
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.targets import COMPOSED, packages
+from flix_lightning.training.continuation import continued
 from flix_lightning.training.run_directory import run_directory
+from flix_lightning.training.runs import find_run
 
 
 def refuse_nested_launch(trainer: dict) -> None:
@@ -29,6 +32,12 @@ def refuse_nested_launch(trainer: dict) -> None:
 def task(config: DictConfig) -> float:
     """Train or show one run; its best validation score is what a search maximizes."""
     plain = resolved(config)
+    trust = packages(plain["trust"])
+    if plain["continue_from"] is None:
+        trust = COMPOSED
+    else:
+        plain["continue_from"] = str(find_run("continue_from", plain["continue_from"], plain["runs_dir"]))
+        plain = continued(plain, HydraConfig.get().overrides.task)
     run = run_directory(plain)
 
     from lightning.pytorch.utilities import rank_zero_only
@@ -36,17 +45,19 @@ def task(config: DictConfig) -> float:
     from flix_lightning.data.benchmarks.benchmark import load_benchmark
     from flix_lightning.models.backbone import load_backbone
     from flix_lightning.report.screen import print_report
+    from flix_lightning.training.callbacks import make_callbacks
     from flix_lightning.training.results import read_record
     from flix_lightning.training.run import train
-    from flix_lightning.training.tracking.loggers import make_logger
+    from flix_lightning.training.tracking.loggers import make_loggers
 
     refuse_nested_launch(plain["trainer"])
     if (run / "record.json").is_file():
         record = read_record(run)
     else:
-        benchmark, backbone = load_benchmark(plain["benchmark"]), load_backbone(plain["model"])
-        logger = make_logger(plain["logger"], save_dir=run)
-        record = train(plain, run, benchmark, backbone, logger, HydraConfig.get().overrides.task)
+        benchmark, backbone = load_benchmark(plain["benchmark"], trust), load_backbone(plain["model"], trust)
+        loggers = make_loggers(plain.get("logger") or {}, run, trust)
+        callbacks = make_callbacks(plain.get("callbacks") or {}, trust)
+        record = train(plain, run, benchmark, backbone, loggers, HydraConfig.get().overrides.task, callbacks)
     rank_zero_only(print_report)(record, run)
     return record["best_validation_score"]
 

@@ -22,6 +22,7 @@ def task(config: DictConfig) -> None:
     from flix_lightning.common.console import quieten
     from flix_lightning.common.files import write_whole
     from flix_lightning.common.settings import fill
+    from flix_lightning.common.targets import COMPOSED
     from flix_lightning.data.benchmarks.benchmark import load_benchmark
     from flix_lightning.data.benchmarks.rows import LeftOut
     from flix_lightning.data.inspection import Inspector
@@ -33,8 +34,8 @@ def task(config: DictConfig) -> None:
     section = plain["benchmark"]
     tolerance = section.get("tolerance", 0)
     LeftOut(tolerance)  # refuses impossible settings
-    benchmark = load_benchmark(section | ({"tolerance": EVERY} if "tolerance" in section else {}))
-    model, tokenizer = load_backbone(plain["model"])
+    benchmark = load_benchmark(section | ({"tolerance": EVERY} if "tolerance" in section else {}), COMPOSED)
+    model, tokenizer = load_backbone(plain["model"], COMPOSED)
     chosen = {key: plain[key] for key in ("tasks", "languages", "where")}
     cells = fill("", Mixture.select, chosen, cells=benchmark.cells).cells
     reads = {"tokenizer": tokenizer, "is_encoder_decoder": model.config.is_encoder_decoder}

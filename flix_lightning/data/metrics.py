@@ -10,6 +10,8 @@ import re
 import string
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from sacrebleu.metrics import CHRF
@@ -17,7 +19,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.text.rouge import rouge_score
 
-from flix_lightning.common.errors import FlixError
+from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.targets import Trust, construct
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -224,3 +227,22 @@ METRICS: dict[str, type[Metric]] = {
     "rouge_l": RougeL,
     "weighted_rouge": WeightedRouge,
 }
+
+
+def make_metric(place: str, metric: str | Mapping[str, Any], trust: Trust) -> Metric:
+    """The metric that a task names: one of `METRICS`, or a section whose `_target_` is a torchmetrics class.
+
+    Its `update` takes predictions and targets, two lists of texts, and its `compute` gives a score in 0 to 100.
+
+    Args:
+        place: of the name in the config.
+        trust: see `construct`.
+
+    Raises:
+        FlixError: an unknown name, or a section that gives no metric.
+    """
+    if not isinstance(metric, str):
+        return construct(place, metric, Metric, trust)
+    if metric not in METRICS:
+        raise unknown(place, metric, METRICS)
+    return METRICS[metric]()

@@ -5,19 +5,26 @@ from statistics import fmean
 
 from torch import nn
 
+from flix_lightning.common.targets import COMPOSED
 from flix_lightning.data.cells import Cell
-from flix_lightning.data.metrics import METRICS
+from flix_lightning.data.metrics import make_metric
 from flix_lightning.data.tasks import Task
 
 
 class CellScores(nn.Module):
-    """The metric of its task for each of `cells`."""
+    """The metric of its task for each of `cells`.
+
+    Args:
+        tasks: of a benchmark; `load_benchmark` has checked that its metrics are trusted.
+    """
 
     def __init__(self, cells: Iterable[Cell], tasks: Mapping[str, Task]) -> None:
         super().__init__()
         self.cells = list(cells)
         self._number = {cell: i for i, cell in enumerate(self.cells)}
-        self.metrics = nn.ModuleList(METRICS[tasks[cell.task].metric]() for cell in self.cells)
+        self.metrics = nn.ModuleList(
+            make_metric(f"metric of task {cell.task}", tasks[cell.task].metric, COMPOSED) for cell in self.cells
+        )
 
     def update(self, cells: Sequence[Cell], predictions: Sequence[str], targets: Sequence[str]) -> None:
         for number, prediction, target in zip((self._number[c] for c in cells), predictions, targets, strict=True):

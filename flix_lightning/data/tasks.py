@@ -21,7 +21,7 @@ class Task:
         name: the task's value of the feature axis `task`.
         prompt: a template; `{language}` becomes the language in words, any other `{field}` the example's field. A field
             of a field, or a list's place, is written with a dot: `{answers.text.0}`.
-        metric: a name in `flix_lightning.data.metrics.METRICS`.
+        metric: a name in `flix_lightning.data.metrics.METRICS`, or a mapping with the `_target_` of another class.
         max_target_tokens: generation stops there, and training targets are cut there.
         target: a template like `prompt`.
         scored: the languages that an official average is taken over; None where there is no such list.
@@ -32,7 +32,7 @@ class Task:
 
     name: Text
     prompt: Text
-    metric: Text
+    metric: Text | Mapping[str, Any]
     max_target_tokens: Count
     target: Text = "{target}"
     scored: tuple[str, ...] | None = None
@@ -46,6 +46,11 @@ class Task:
             for _, field, form, conversion in parts:
                 if field is not None and (form or conversion or not FIELD.fullmatch(field)):
                     raise FlixError(f"task {self.name!r}: in {template!r} a field is written {{name}}; got {field!r}.")
+
+    @property
+    def metric_name(self) -> str:
+        """The metric as tables show it."""
+        return self.metric if isinstance(self.metric, str) else self.metric["_target_"].rpartition(".")[2]
 
     def render(self, language: str, **fields: Any) -> str:
         """The model's input for one example.

@@ -65,14 +65,15 @@ def answer(
     batch_size: Count = 64,
     max_new_tokens: Count | None = None,
     device: Text | None = None,
+    trust: str | tuple[str, ...] = (),
 ) -> list[dict[str, Any]]:
-    """The requests, each with the `answer` of a finished run."""
+    """The requests, each with the `answer` of a finished run; `trust` as in `FlixModel.from_run`."""
     from flix_lightning.common.console import quieten
     from flix_lightning.inference.model import FlixModel
 
     quieten()
     columns = ([request[key] for request in asked] for key in OWN)
-    model = FlixModel.from_run(run, device)
+    model = FlixModel.from_run(run, device, trust=trust)
     answers = model.generate(list(map(text_of, asked)), *columns, batch_size, max_new_tokens)
     return [{**request, "answer": said} for request, said in zip(asked, answers, strict=True)]
 

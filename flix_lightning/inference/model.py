@@ -15,6 +15,7 @@ from flix_lightning.adapters.corrections import Calibration, load_corrections, r
 from flix_lightning.adapters.injection import inject
 from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.common.settings import fill, without
+from flix_lightning.common.targets import packages
 from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.language_words import in_words
@@ -52,26 +53,31 @@ class FlixModel:
             raise FlixError(f"device: {device!r} cannot be used: {str(error).splitlines()[0]}") from error
 
     @staticmethod
-    def from_run(run: str | Path, device: str | None = None, trust_remote_code: bool = False) -> "FlixModel":
+    def from_run(
+        run: str | Path, device: str | None = None, trust_remote_code: bool = False, trust: str | Sequence[str] = ()
+    ) -> "FlixModel":
         """The adapters of a finished run on its backbone.
 
         Args:
             trust_remote_code: run the Python code that comes with the backbone, if it is of that kind.
+            trust: packages beside this one whose classes the run's config may name.
 
         Raises:
             FlixError: no finished run lies there.
         """
-        config, run = read_config(Path(run)), Path(run)
-        backbone = stored_backbone(config["model"], trust_remote_code)
+        config, run, trust = read_config(Path(run)), Path(run), packages(trust)
+        backbone = stored_backbone(config["model"], trust_remote_code, trust)
         if "bank" in config["adapter"]:
-            return FlixModel._corrected(config, run, backbone, device)
+            return FlixModel._corrected(config, run, backbone, device, trust)
         return FlixModel(backbone, Bank.read(run), device)
 
     @staticmethod
-    def _corrected(config: Mapping[str, Any], run: Path, backbone: Backbone, device: str | None) -> "FlixModel":
+    def _corrected(
+        config: Mapping[str, Any], run: Path, backbone: Backbone, device: str | None, trust: Sequence[str]
+    ) -> "FlixModel":
         """The bank of a calibration run with its corrections behind; it also knows the run's tasks and cells."""
         calibration = fill("adapter", Calibration, without(config["adapter"], "name"))
-        benchmark = load_benchmark(config["benchmark"])
+        benchmark = load_benchmark(config["benchmark"], trust)
         cells, model = build_mixture(config, benchmark).train, FlixModel(backbone, calibration.read(), device)
         composer = calibration.composer(model.composer, cells)
         rows = composer.total_rank - model.composer.total_rank

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from flix_lightning.common.errors import FlixError
-from flix_lightning.common.targets import construct
+from flix_lightning.common.targets import Trust, construct
 
 
 class Backbone(NamedTuple):
@@ -14,16 +14,19 @@ class Backbone(NamedTuple):
     tokenizer: PreTrainedTokenizerBase
 
 
-def load_backbone(section: Mapping[str, Any]) -> Backbone:
+def load_backbone(section: Mapping[str, Any], trust: Trust = ()) -> Backbone:
     """The backbone of a config's `model` section.
+
+    Args:
+        trust: see `construct`; by default the section may name this project's classes only.
 
     Raises:
         FlixError: the section names no model, or one that does not load.
     """
-    return construct("model", section, ("flix_lightning.models.",), Backbone)
+    return construct("model", section, Backbone, trust)
 
 
-def stored_backbone(section: Mapping[str, Any], trust_remote_code: bool) -> Backbone:
+def stored_backbone(section: Mapping[str, Any], trust_remote_code: bool, trust: Trust = ()) -> Backbone:
     """The backbone of a finished run; that its trainer trusted a model's own Python code says nothing here.
 
     Raises:
@@ -34,4 +37,4 @@ def stored_backbone(section: Mapping[str, Any], trust_remote_code: bool) -> Back
             f"model {section.get('name')!r} of this run brings Python code of its own; if you trust its authors, set "
             "trust_remote_code=true."
         )
-    return load_backbone(section)
+    return load_backbone(section, trust)

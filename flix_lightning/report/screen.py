@@ -53,7 +53,8 @@ def print_report(record: Mapping[str, Any], run: object) -> None:
     parameters = record["parameters"]
     by_axis = ", ".join(f"{axis} {count:,}" for axis, count in parameters.items())
     console.print(f"trainable parameters {sum(parameters.values()):,} ({by_axis})", highlight=False)
-    console.print(f"{record['steps']} steps, best at {record['best_step']}, {record['seconds']:.0f} s", highlight=False)
+    steps = f"{record['steps']} steps" + (", stopped early" if record.get("stopped_early") else "")
+    console.print(f"{steps}, best at {record['best_step']}, {record['seconds']:.0f} s", highlight=False)
     if record["truncated_examples"]:
         console.print(f"{record['truncated_examples']} examples were longer than the limits and cut", style="yellow")
     if left_out := record.get("left_out_rows"):

@@ -16,9 +16,11 @@ from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.adapters.warm_start import Finished, WarmStart
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import Count, check, fill, without
+from flix_lightning.common.targets import COMPOSED
 from flix_lightning.data.benchmarks.benchmark import Benchmark
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.datamodule import Batching, Mixing, MixtureDataModule
+from flix_lightning.data.metrics import make_metric
 from flix_lightning.data.mixture import Mixture, build_mixture
 from flix_lightning.data.tokens.store import Caching
 from flix_lightning.models.backbone import Backbone
@@ -62,6 +64,8 @@ def build_experiment(
         FlixError: any setting that is unknown, missing or impossible.
     """
     fill("", Sections, config)
+    for name, task in benchmark.tasks.items():
+        make_metric(f"benchmark.tasks.{name}.metric", task.metric, COMPOSED)  # trusted with its benchmark
     mixture = build_mixture(config, benchmark)
     if "bank" in config["adapter"]:
         module, earlier = _calibrated(config, benchmark, backbone, mixture)

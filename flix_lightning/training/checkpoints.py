@@ -3,19 +3,20 @@
 import io
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import make_directory, write_whole
+from flix_lightning.training.callbacks import check_states
 from flix_lightning.training.checkpoint_files import STEPS, damage, path_of
 from flix_lightning.training.results import peak_memory_mib
 
@@ -35,6 +36,20 @@ def newest_sound(folder: Path) -> Path | None:
     if found:
         raise FlixError(f"checkpoints: every file in {str(folder)!r} is damaged; remove them to train from the start.")
     return None
+
+
+def last_state(parent: str | None) -> Path | None:
+    """The checkpoint that the run in directory `parent` ended with; None where there is no such run.
+
+    Raises:
+        FlixError: the run has kept none.
+    """
+    if parent is None:
+        return None
+    state = newest_sound(Path(parent) / "checkpoints")
+    if state is None:
+        raise FlixError(f"continue_from: {parent!r} has no checkpoint left to start from.")
+    return state
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -76,19 +91,27 @@ class Checkpoints(Checkpoint):
         every, validate_every: in steps; the last step is saved too.
         keep: how many files.
         adapters: gives the adapters' state.
+        brought: callbacks of the user's, whose state the files hold too.
     """
 
     def __init__(
-        self, folder: Path, every: int, validate_every: int, keep: int, adapters: Callable[[], dict[str, Tensor]]
+        self,
+        folder: Path,
+        every: int,
+        validate_every: int,
+        keep: int,
+        adapters: Callable[[], dict[str, Tensor]],
+        brought: Sequence[Callback] = (),
     ) -> None:
-        self.folder, self.every, self.validate_every, self.keep, self.adapters = (
-            folder, every, validate_every, keep, adapters,
+        self.folder, self.every, self.validate_every, self.keep, self.adapters, self.brought = (
+            folder, every, validate_every, keep, adapters, brought,
         )  # fmt: skip
         self.best_score: float | None = None
         self.best_step = 0
         self.best_adapters: dict[str, Tensor] = {}
         self._before, self._began, self._memory = 0.0, time.monotonic(), 0.0
         self._saved = 0
+        self._stopped: int | None = None  # the length of a training that was told to stop before it
 
     @property
     def seconds(self) -> float:
@@ -102,19 +125,21 @@ class Checkpoints(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         best = {"best_score": self.best_score, "best_step": self.best_step, "best_adapters": self.best_adapters}
-        return {**best, "seconds": self.seconds, "peak_memory_mib": self.peak_memory_mib}
+        return {**best, "seconds": self.seconds, "peak_memory_mib": self.peak_memory_mib, "stopped": self._stopped}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best_score, self.best_step = state["best_score"], state["best_step"]
         self.best_adapters = state["best_adapters"]
         self._before, self._memory = state["seconds"], state["peak_memory_mib"]
+        self._stopped = state["stopped"]
 
     def on_load_checkpoint(self, trainer: Trainer, _: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Count micro-batches as they are now: the number of processes may have changed since.
 
         Lightning then sees a training that was saved when the step's last batch had ended and validates next where
-        it would have without the stop.
+        it would have without the stop. A training that was told to stop stays so, unless it is to be longer now.
         """
+        trainer.should_stop = checkpoint["callbacks"][self.state_key]["stopped"] == trainer.max_steps
         loop, step = checkpoint["loops"]["fit_loop"], checkpoint["global_step"]
         done = step * trainer.accumulate_grad_batches
         progress = loop["epoch_loop.batch_progress"]
@@ -125,7 +150,7 @@ class Checkpoints(Checkpoint):
         self._saved = step
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if trainer.global_step % self.validate_every:
+        if trainer.global_step % self.validate_every and not trainer.should_stop:  # then a validation comes first
             self._save_if_due(trainer)
 
     def on_validation_end(self, trainer: Trainer, _: LightningModule) -> None:
@@ -136,7 +161,9 @@ class Checkpoints(Checkpoint):
         self._save_if_due(trainer)
 
     def _save_if_due(self, trainer: Trainer) -> None:
-        if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
+        self._stopped = trainer.max_steps if trainer.should_stop else None
+        last = trainer.should_stop or trainer.global_step == trainer.max_steps
+        if last or trainer.global_step % self.every == 0:
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
@@ -151,6 +178,7 @@ class Checkpoints(Checkpoint):
         wrong = [name for name, tensor in self.adapters().items() if not tensor.isfinite().all()]
         if wrong:
             raise FlixError(f"step {step}: {len(wrong)} adapter factors are not finite. {self.last_good()}")
+        check_states(self.brought)
         for logger in trainer.loggers:
             logger.save()
         if trainer.is_global_zero:

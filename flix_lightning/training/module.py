@@ -1,6 +1,6 @@
 """The LightningModule: owns the adapters and the feature-dropout schedule; loss, generation, scores."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -70,6 +70,7 @@ class FlixModule(LightningModule):
         self.working: WorkingSet | None = None
         self.strict_loading = False  # checkpoints hold the adapters only
         self.sharded = False
+        self.train_forward: Callable[..., Any] = backbone.__call__
         self.active_rows: Tensor | None = None  # of the global batch: those that the optimizer moves
         self.row_uses: tuple[Tensor, Tensor] | None = None  # its rows, and how many of its examples use each
         self.held: tuple[Feature, ...] = ()
@@ -133,10 +134,14 @@ class FlixModule(LightningModule):
             del inputs["attention_mask"]  # rows are padded on the right, where a causal model's earlier tokens look not
         self.head.places = places[0]
         try:
-            logits = self.backbone(**inputs, use_cache=False).logits
+            logits = self.train_forward(**inputs, use_cache=False).logits
         finally:
             self.head.places = None
         return functional.cross_entropy(logits.float(), places[1], reduction="sum", ignore_index=IGNORE)
+
+    def compile_training(self) -> None:
+        """Train with the backbone compiled, for any shapes; generation, whose shapes grow by the token, is not."""
+        self.train_forward = torch.compile(self.backbone.__call__, dynamic=True)
 
     def work_on(self, examples: int, width: int) -> None:
         """Train in a working set for global batches of `examples` with at most `width` active ranks each, where that
@@ -161,6 +166,13 @@ class FlixModule(LightningModule):
         optimizer.row_lr = settings.row_lr(self.factor_rows(), len(self.factors()[0]))
         factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self.optimization.factor(s, self.max_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Set the learning rate of the step reached: a run that goes on for more steps has another schedule now."""
+        optimizer, schedule = self.optimizers().optimizer, self.lr_schedulers()
+        factor = self.optimization.factor(schedule.last_epoch, self.max_steps)
+        for group, peak in zip(optimizer.param_groups, schedule.base_lrs):
+            group["lr"] = peak * factor
 
     def on_before_optimizer_step(self, optimizer: ActiveRowsAdamW) -> None:
         optimizer.active_rows = self.active_rows
@@ -192,6 +204,10 @@ class FlixModule(LightningModule):
         self.validation_scores[self.global_step] = fmean(scores.values())
         self.log("val/score", fmean(scores.values()), prog_bar=True)
         self.log_dict({f"val/{task}": score for task, score in mean_by_task(scores).items()})
+
+    def logged(self, cells: Iterable[Cell]) -> list[str]:
+        """The names of the scores that a validation of `cells` logs."""
+        return ["val/score", *dict.fromkeys(f"val/{cell.task}" for cell in cells)]
 
     def on_test_epoch_start(self) -> None:
         self._start_scoring(self.trainer.datamodule.scored_cells)

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 from lightning import Trainer
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from flix_lightning.common.console import quieten
@@ -16,7 +17,8 @@ from flix_lightning.common.settings import fill
 from flix_lightning.data.benchmarks.benchmark import Benchmark
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.training.assembly import Experiment, build_experiment
-from flix_lightning.training.checkpoints import Checkpoints, newest_sound
+from flix_lightning.training.callbacks import check_monitors
+from flix_lightning.training.checkpoints import Checkpoints, last_state, newest_sound
 from flix_lightning.training.credentials import refuse_credentials
 from flix_lightning.training.lock import locked
 from flix_lightning.training.preemption import Preemption
@@ -32,17 +34,21 @@ def train(
     run: Path,
     benchmark: Benchmark,
     backbone: Backbone,
-    logger: Logger | None,
+    logger: Logger | Sequence[Logger] | None,
     overrides: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any]:
     """Train to `trainer.max_steps`, continuing from the run's last checkpoint; returns the record it wrote.
+
+    A run that has none starts from that of the run it continues, if its config names one in `continue_from`.
 
     Args:
         config: plain and resolved; all that decides the run.
         run: its directory, made once every setting has been checked.
         benchmark, backbone: what the config's sections of these names stand for.
-        logger: Lightning's, or None.
+        logger: Lightning's, one or several, or None.
         overrides: what the user typed, kept beside the config.
+        callbacks: further ones, as `make_callbacks` gives them.
 
     Raises:
         FlixError: a setting that cannot be.
@@ -53,6 +59,9 @@ def train(
     if settings.gradient_checkpointing:
         backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
     experiment = build_experiment(config, benchmark, backbone)
+    if settings.compile:
+        experiment.module.compile_training()
+    check_monitors(callbacks, experiment.module.logged(experiment.datamodule.validated_cells))
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     folder, validate_every = run / "checkpoints", min(settings.validate_every, settings.max_steps)
     saved = Checkpoints(
@@ -61,30 +70,31 @@ def train(
         validate_every,
         settings.keep_checkpoints,
         experiment.module.trained_state,
+        callbacks,
     )
     use = FeatureUse(experiment.module.composer)
-    tracked = [use, AxisNorms(), CloseOnError()] if logger is not None else [use]
-    trainer = settings.build(
-        run, logger, [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved, *tracked]
-    )
+    tracked = [use, AxisNorms(), CloseOnError()] if logger else [use]
+    own = [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved, *tracked]
+    trainer = settings.build(run, logger, [*own, *callbacks])
     micro_batches = experiment.datamodule.batching.micro_batches(trainer.world_size)
     trainer.accumulate_grad_batches = micro_batches
     trainer.val_check_interval = validate_every * micro_batches
     make_directory(run)
     with locked(run) if trainer.is_global_zero else nullcontext():
-        if logger is not None:
-            logger.log_hyperparams(config)
+        for one in trainer.loggers:
+            one.log_hyperparams(config)
         if trainer.is_global_zero:
             write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
             write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
-        trainer.fit(experiment.module, experiment.datamodule, ckpt_path=newest_sound(folder))
+        start = newest_sound(folder) or last_state(config.get("continue_from"))
+        trainer.fit(experiment.module, experiment.datamodule, ckpt_path=start)
         record = {**score_best(config, trainer, experiment, saved), "feature_use": use.counts()}
         if trainer.is_global_zero:
             mixture = experiment.datamodule.mixture
             experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier))
             write_record(run, record)  # last: it marks the run as finished
-        if logger is not None:
-            log_results(logger, record, run)
+        for one in trainer.loggers:
+            log_results(one, record, run)
         return record
 
 
@@ -104,11 +114,12 @@ def score_best(
         "environment": environment(),
         "parameters": module.parameters_by_axis(),
         "active_rank": module.composer.active_rank(data.mixture.train),
-        "steps": trainer.max_steps,
+        "steps": trainer.global_step,
+        "stopped_early": trainer.global_step < trainer.max_steps,
         "best_step": saved.best_step,
         "best_validation_score": saved.best_score,
         "validation_scores": [[step, round(score, 4)] for step, score in sorted(module.validation_scores.items())],
-        "mixing": mixing_shares(data.mixture, data.probabilities, data.global_batches.drawn(trainer.max_steps)),
+        "mixing": mixing_shares(data.mixture, data.probabilities, data.global_batches.drawn(trainer.global_step)),
         "cells": cell_rows(module.test_scores, data.mixture, module.tasks),
         "unscored_cells": list(map(str, data.unscored_cells)),
         "left_out_rows": len(data.benchmark.left_out),

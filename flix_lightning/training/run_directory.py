@@ -16,6 +16,7 @@ INCIDENTAL = (
     "runs_dir",
     "run_dir",
     "logger",
+    "trust",
     "data.micro_batch_size",
     "data.eval_batch_size",
     "data.eval_batch_tokens",
@@ -29,19 +30,41 @@ INCIDENTAL = (
     "trainer.checkpoint_every",
     "trainer.keep_checkpoints",
     "trainer.gradient_checkpointing",
+    "trainer.log_every_n_steps",
+    "trainer.profiler",
+    "trainer.lightning.detect_anomaly",
+    "trainer.lightning.inference_mode",
 )
+WATCHING = ("DeviceStatsMonitor", "LearningRateMonitor", "ModelSummary", "RichModelSummary")  # Lightning's callbacks
 
 
-def fingerprint(config: Mapping[str, Any]) -> str:
-    """Ten hexadecimal digits of what decides a run's result."""
+def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a config that decides a run's result; the run that it continues is named by its hash alone."""
     config = json.loads(json.dumps(config))
     for key in INCIDENTAL:
         *groups, last = key.split(".")
         place = config
         for group in groups:
-            place = place.get(group, {})
-        place.pop(last, None)
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:10]
+            place = place.get(group) if isinstance(place, dict) else None
+        if isinstance(place, dict):
+            place.pop(last, None)
+    callbacks = config.pop("callbacks", {})
+    if kept := {name: section for name, section in callbacks.items() if not only_watches(section)}:
+        config["callbacks"] = kept
+    if isinstance(parent := config.pop("continue_from", None), str):
+        config["continue_from"] = Path(parent).name
+    return config
+
+
+def only_watches(callback: Any) -> bool:
+    """Whether a section of `callbacks` names one of Lightning's that changes no result."""
+    target = callback.get("_target_") if isinstance(callback, Mapping) else None
+    return isinstance(target, str) and target.startswith("lightning.") and target.rpartition(".")[2] in WATCHING
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """Ten hexadecimal digits of what decides a run's result."""
+    return hashlib.sha256(json.dumps(decisive(config), sort_keys=True).encode()).hexdigest()[:10]
 
 
 def run_directory(config: Mapping[str, Any]) -> Path:

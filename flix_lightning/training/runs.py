@@ -37,6 +37,8 @@ def find_run(place: str, named: Any, runs_dir: str) -> Path:
     """
     if not isinstance(named, str) or not named:
         raise FlixError(f"{place}: a run's folder or the beginning of its hash; got {named!r}.")
+    if not isinstance(runs_dir, str) or not runs_dir:
+        raise FlixError(f"runs_dir: a path; got {runs_dir!r}.")
     folder, home = Path(named).expanduser(), Path(runs_dir).expanduser()
     if (folder / "config.json").is_file():
         return folder

@@ -1,7 +1,7 @@
 """The sections of a training config, before any of them is read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flix_lightning.common.settings import Location, Seed, Text, check, checked
@@ -27,7 +27,10 @@ class Sections:
     optimizer: Section
     trainer: Section
     logger: Section
+    callbacks: Section = field(default_factory=dict)
     warm_start: Section | None = None
+    continue_from: Location | None = None
+    trust: str | tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for key in ("mixture", "adapter"):

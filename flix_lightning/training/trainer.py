@@ -1,23 +1,27 @@
 """The `trainer` section of a config, and the Lightning trainer it stands for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import Count, Positive, Text, checked
 from flix_lightning.training.checkpoints import WholeFiles
+from flix_lightning.training.flags import check_flags
 from flix_lightning.training.progress import progress
 from flix_lightning.training.sharding import MeanGradients, ShardedBackbone
+
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
 @checked("trainer")
@@ -34,6 +38,10 @@ class TrainerSettings:
         gradient_clip: the largest norm of the gradient; None clips nothing.
         gradient_checkpointing: recompute activations in the backward pass, for memory.
         progress: show it.
+        compile: train with the backbone compiled by `torch.compile`.
+        log_every_n_steps: how often curves get a point.
+        profiler: one of `PROFILERS`; it writes into the run's directory.
+        lightning: further flags of Lightning's Trainer, see `check_flags`.
     """
 
     accelerator: Text
@@ -48,8 +56,15 @@ class TrainerSettings:
     gradient_clip: Positive | None
     gradient_checkpointing: bool
     progress: bool
+    compile: bool = False
+    log_every_n_steps: Count = 10
+    profiler: Literal["simple", "advanced", "pytorch"] | None = None
+    lightning: Mapping[str, Any] = field(default_factory=dict)
 
-    def build(self, run: Path, logger: Logger | None, callbacks: Sequence[Callback]) -> Trainer:
+    def __post_init__(self) -> None:
+        check_flags(self.lightning)
+
+    def build(self, run: Path, logger: Logger | Iterable[Logger] | None, callbacks: Sequence[Callback]) -> Trainer:
         """The trainer of one run; how it splits a step into micro-batches is set once its processes are known.
 
         Raises:
@@ -72,13 +87,15 @@ class TrainerSettings:
             gradient_clip_val=self.gradient_clip,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
-            log_every_n_steps=10,
+            log_every_n_steps=self.log_every_n_steps,
+            profiler=self.profiler and PROFILERS[self.profiler](run, "profile"),
             use_distributed_sampler=False,
             enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in shown),
             default_root_dir=run,
             logger=logger or False,
             plugins=[WholeFiles(), *slurm],
             callbacks=[*sharing, *callbacks, *shown],
+            **self.lightning,
         )
 
 

@@ -9,7 +9,7 @@ from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.data.mixture import build_mixture
 from flix_lightning.training.assembly import build_composer, build_experiment
 from flix_lightning.training.run_directory import fingerprint
-from flix_lightning.training.tracking.loggers import make_logger
+from flix_lightning.training.tracking.loggers import make_loggers
 from tests.configs import ROOT, SMALL, composed, small_benchmark, untrained_backbone
 
 
@@ -93,7 +93,18 @@ BAD = {
     "+data.shuffle=true": ["data.shuffle", "data.batch_size"],
     "+extra=1": ["'extra'", "Allowed"],
     "trainer.max_step=7": ["max_step"],
-    "model._target_=os.system": ["model._target_", "'os.system'", "flix_lightning."],
+    "model._target_=os.system": ["model._target_", "'os.system'", "gives no Backbone"],
+    "model._target_=nowhere.Model": ["model._target_", "'nowhere.Model'", "cannot be imported", "PYTHONPATH"],
+    "callbacks=[early_stoping]": ["early_stoping", "early_stopping"],
+    "+trainer.lightning.max_epochs=3": ["trainer.lightning.max_epochs", "trainer.max_steps"],
+    "+trainer.lightning.fast_dev_run=true": ["trainer.lightning.fast_dev_run", "benchmark.rows"],
+    "+trainer.lightning.determinstic=true": [
+        "trainer.lightning.determinstic",
+        "did you mean 'trainer.lightning.deterministic'",
+    ],
+    "trainer.profiler=fast": ["trainer.profiler", "'fast'", "simple"],
+    "continue_from=nowhere": ["'nowhere'"],
+    "trust=7": ["trust"],
     "model=pretrained": ["model.name"],
     "data.micro_batch_size=-4": ["data.micro_batch_size: expected a whole number of at least 1", "or null; got -4."],
     "data.workers=-1": ["data.workers: expected a whole number in [0, 1024]; got -1."],
@@ -158,8 +169,13 @@ def test_bad_settings_are_one_clear_error(override, monkeypatch, capfd, tmp_path
 @pytest.mark.parametrize("logger", choices("logger"))
 def test_every_logger_is_built_from_its_config(logger, tmp_path):
     section = composed(f"logger={logger}")["logger"]
-    built = make_logger(section, save_dir=tmp_path)
-    assert (built is None) == (logger == "none")
+    built = make_loggers(section, save_dir=tmp_path)
+    assert len(built) == (logger != "none")
+
+
+def test_several_loggers_log_side_by_side(tmp_path):
+    built = make_loggers(composed("logger=[csv,tensorboard]")["logger"], save_dir=tmp_path)
+    assert [type(logger).__name__ for logger in built] == ["MetricsFile", "TensorBoardLogger"]
 
 
 def test_a_sweep_does_not_start_processes_itself(monkeypatch, capfd):

@@ -11,10 +11,13 @@ from flix_lightning.commands.refusals import default_config, dotted
 from flix_lightning.commands.shell import message, resolved
 from flix_lightning.common.console import quieten
 from flix_lightning.common.settings import fill
+from flix_lightning.common.targets import COMPOSED, packages
 from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.training.assembly import build_experiment
+from flix_lightning.training.callbacks import make_callbacks
+from flix_lightning.training.continuation import continued
 from flix_lightning.training.run_directory import run_directory
-from flix_lightning.training.tracking.loggers import make_logger
+from flix_lightning.training.tracking.loggers import make_loggers
 from flix_lightning.training.trainer import TrainerSettings
 from tests.commands.test_commands import run_command
 from tests.configs import ROOT, SMALL, small_benchmark, untrained_backbone
@@ -55,8 +58,12 @@ def build(chosen: list[str]) -> None:
     plain = composed("train", chosen)
     quieten()
     config = resolved(plain)
+    packages(config["trust"])
+    if config["continue_from"] is not None:
+        config = continued(config, chosen)
     run = run_directory(config)
-    make_logger(config["logger"], save_dir=run)
+    make_loggers(config.get("logger") or {}, run, COMPOSED)
+    make_callbacks(config.get("callbacks") or {}, COMPOSED)
     trainer = fill("trainer", TrainerSettings, config["trainer"]).build(run, None, [])
     load_benchmark(config["benchmark"])
     experiment = build_experiment(config, small_benchmark(), untrained_backbone())

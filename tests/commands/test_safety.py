@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.targets import COMPOSED
+from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.models.backbone import load_backbone, stored_backbone
 from flix_lightning.report.results import collect
 from flix_lightning.training.credentials import refuse_credentials
@@ -28,6 +30,31 @@ FOREIGN = [  # of the package, or reached through it, but no model
 def test_a_stored_config_makes_models_and_calls_nothing_else(section):
     with pytest.raises(FlixError, match="model._target_"):
         load_backbone(section)
+    assert not list(Path().iterdir())
+
+
+FOREIGN_METRICS = ["subprocess.Popen", "torchmetrics.text.BERTScore", "was_here.Metric"]
+
+
+@pytest.mark.parametrize("target", FOREIGN_METRICS)
+def test_the_metric_of_a_stored_task_is_asked_about_as_well(target, monkeypatch):
+    Path("was_here.py").write_text("from pathlib import Path; Path('was-here').touch()")
+    monkeypatch.syspath_prepend(Path())
+    Path("data/topic/train").mkdir(parents=True)
+    Path("data/topic/train/sw.jsonl").write_text('{"text": "a", "target": "b"}\n')
+    task = {"prompt": "{text}", "metric": {"_target_": target, "args": "touch was-here"}, "max_target_tokens": 4}
+    section = {"_target_": "flix_lightning.data.benchmarks.declared.DeclaredBenchmark", "root": "data"}
+    with pytest.raises(FlixError, match="benchmark.tasks.topic.metric._target_.*trust="):
+        load_benchmark({**section, "tasks": {"topic": task}})
+    with pytest.raises(FlixError, match="benchmark.tasks.topic.metric._target_.*trust="):
+        load_benchmark({**section, "tasks": {"topic": task}}, ("was_her", "torch"))
+    assert not Path("was-here").exists()
+
+
+@pytest.mark.parametrize("target", FOREIGN[:6], ids=lambda section: section["_target_"])
+def test_even_a_composed_config_makes_models_and_calls_nothing_else(target):
+    with pytest.raises(FlixError, match="model._target_"):
+        load_backbone(target, COMPOSED)
     assert not list(Path().iterdir())
 
 
@@ -68,7 +95,13 @@ SECRET = "0123456789abcdef"
 
 
 @pytest.mark.parametrize(
-    "override", ["+logger.api_key=x", "+logger.settings.password=x", f"logger.project=p-{SECRET}", "+model.token=hf_x"]
+    "override",
+    [
+        "+logger.wandb.api_key=x",
+        "+logger.wandb.settings.password=x",
+        f"logger.wandb.project=p-{SECRET}",
+        "+model.token=hf_x",
+    ],
 )
 def test_credentials_are_refused_before_anything_is_written(override, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", SECRET)

@@ -186,5 +186,5 @@ def test_a_config_names_only_what_is_allowed(target):
 
 
 def test_a_target_that_does_not_exist_is_told():
-    with pytest.raises(FlixError, match="does not exist"):
+    with pytest.raises(FlixError, match="cannot be imported"):
         load_backbone({"_target_": "flix_lightning.models.tiny.load_huge"})

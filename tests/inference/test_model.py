@@ -97,7 +97,7 @@ def test_the_bank_must_fit_the_backbone(model, tmp_path):
 
 
 def test_a_file_of_requests_is_answered_in_order(model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device: model))
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust: model))
     lines = [{"task": t, "language": code, **(x if isinstance(x, dict) else {"text": x})} for x, t, code in REQUESTS]
     Path("requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     Path("run").mkdir()
@@ -144,7 +144,7 @@ TYPED = [
 
 @pytest.mark.parametrize("text", TYPED)
 def test_one_request_is_taken_as_it_is_typed_and_its_answer_alone_is_shown(text, model, monkeypatch, capsys):
-    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device: model))
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust: model))
     Path("run").mkdir()
     Path("run/config.json").write_text("{}")
     words = ["run=run", "task=ner", "language=sw", f"text={text}"]

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from flix_lightning.common.targets import construct
+from flix_lightning.common.errors import FlixError
+from flix_lightning.common.targets import Trust, check_target, construct
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.tasks import Task
 
@@ -24,44 +25,72 @@ class Example(NamedTuple):
 
 
 class Benchmark(ABC):
-    """A source of cells."""
+    """A source of cells.
 
-    name: str
+    One's own sets `tasks` and `cells` and gives `examples`; the rest has defaults.
+
+    Attributes:
+        tasks: name -> task.
+        cells: all that there are.
+        name: for messages and results; by default that of the class.
+        left_out: the malformed rows that were met and left out.
+    """
+
     tasks: Mapping[str, Task]
     cells: Sequence[Cell]
-    left_out: Sized  # the malformed rows that were met and left out
+    name: str
+    left_out: Sized = ()
 
-    @abstractmethod
-    def splits(self, cell: Cell) -> Sequence[str]:
-        """The splits that a cell has rows of, in the order of `SPLITS`."""
+    def __init_subclass__(cls) -> None:
+        if not hasattr(cls, "name"):
+            cls.name = cls.__name__
 
     @abstractmethod
     def examples(self, cell: Cell, split: str) -> Sequence[Example]:
-        """All examples of a cell's split, in a fixed order.
+        """All examples of a cell's split, in a fixed order; none where it has no rows of that split.
 
         Raises:
-            FlixError: unknown cell, or a split it has no rows of.
+            FlixError: unknown cell.
         """
 
-    @abstractmethod
+    def splits(self, cell: Cell) -> Sequence[str]:
+        """The splits that a cell has rows of, in the order of `SPLITS`. By default the examples themselves tell."""
+        return tuple(split for split in SPLITS if self.examples(cell, split))
+
     def stream(self, cell: Cell, split: str) -> Iterable[Example]:
         """The same examples one by one; what was read need not be kept."""
+        return self.examples(cell, split)
 
-    @abstractmethod
     def fingerprint(self, cell: Cell, split: str) -> str | None:
         """Changes whenever the examples of a cell's split do; found without reading them.
 
-        None where that cannot be told: their tokens are then made anew in every run.
+        None, the default, where that cannot be told: their tokens are then made anew in every run.
         """
+        return None
 
 
-def load_benchmark(section: Mapping[str, Any]) -> Benchmark:
+def load_benchmark(section: Mapping[str, Any], trust: Trust = ()) -> Benchmark:
     """The benchmark of a config's `benchmark` section.
+
+    Args:
+        trust: see `construct`; it holds for the tasks' metrics too.
 
     Raises:
         FlixError: the section names no benchmark, or its data is not as it says.
     """
-    return construct("benchmark", section, ("flix_lightning.data.benchmarks.",), Benchmark)
+    benchmark = construct("benchmark", section, Benchmark, trust)
+    for name in ("tasks", "cells"):
+        if not getattr(benchmark, name, None):
+            raise FlixError(f"benchmark: {type(benchmark).__name__} has no {name}.")
+    for cell in benchmark.cells:
+        if cell.task not in benchmark.tasks:
+            raise FlixError(
+                f"benchmark: cell {cell} has a task that is none of its tasks: {', '.join(benchmark.tasks)}."
+            )
+    for name, task in benchmark.tasks.items():
+        if isinstance(task.metric, Mapping):
+            check_target(f"benchmark.tasks.{name}.metric", task.metric, trust)
+    return benchmark
 
 
 @cache

@@ -40,7 +40,7 @@ class Declaration:
     """
 
     prompt: Text
-    metric: Text
+    metric: Text | Mapping[str, Any]
     max_target_tokens: Count
     target: Text = "{target}"
     files: Text = "{language}"
@@ -55,7 +55,7 @@ class Declaration:
     spans: Text | None = None
 
     def task(self, name: str) -> Task:
-        if self.metric not in METRICS:
+        if isinstance(self.metric, str) and self.metric not in METRICS:
             raise unknown(f"benchmark.tasks.{name}.metric", self.metric, METRICS)
         return Task(name, self.prompt, self.metric, self.max_target_tokens, self.target, self.scored)
 

@@ -145,4 +145,4 @@ def _score_row(cell: Cell, bank: Bank, record: Mapping[str, Any]) -> tuple[str, 
     rows = [row for row in record["cells"] if (row["task"], row["language"], row.get("attributes", {})) == place]
     score = f"{rows[0]['score']:.1f}" if rows else ""
     standing = Mixture(train=bank.cells).group(cell)
-    return cell.task, cell.language, standing, bank.tasks[cell.task].metric, score
+    return cell.task, cell.language, standing, bank.tasks[cell.task].metric_name, score

@@ -30,6 +30,7 @@ def export(
     cells: str | tuple[str, ...] = ALL,
     out: Location | None = None,
     lora_rank: Count | None = None,
+    trust: str | tuple[str, ...] = (),
 ) -> list[Path]:
     """Write a finished run in another format; returns the folders made.
 
@@ -40,6 +41,7 @@ def export(
         cells: `all` that the run trained or scored, or pairs `task/language`, trained or not.
         out: where the folders are made; by default `export/<to>` in the run's directory.
         lora_rank: of every LoRA, filled up with zeros; by default the smallest that vLLM can serve and that holds all.
+        trust: as in `FlixModel.from_run`.
 
     Raises:
         FlixError: the run is unfinished, or an unknown format, task or pair.
@@ -48,7 +50,7 @@ def export(
     folder = Path(out) if out else Path(run) / "export" / to
     if to == "bank" and (corrected := record["config"]["adapter"].get("bank")):
         raise FlixError(f"to: 'bank': this calibration's is {corrected!r}. Allowed: peft, merged, backbone.")
-    model = FlixModel.from_run(run, device="cpu")
+    model = FlixModel.from_run(run, device="cpu", trust=trust)
     if to == "backbone":
         return [export_backbone(model, folder)]
     chosen = chosen_cells(model, record, cells)

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import Text
-from flix_lightning.common.targets import construct
+from flix_lightning.common.targets import Trust, construct
 
 
 def wandb_logger(
@@ -58,13 +58,20 @@ def tensorboard_logger(save_dir: Path) -> TensorBoardLogger:
         raise FlixError("logger=tensorboard: TensorBoard is not installed; pip install tensorboard.") from error
 
 
-def make_logger(section: Mapping[str, Any] | None, save_dir: Path) -> Logger | None:
-    """The logger of a config's `logger` section; none where it is empty.
+def make_loggers(sections: Mapping[str, Any], save_dir: Path, trust: Trust = ()) -> list[Logger]:
+    """The loggers of a config's `logger` section, name -> section.
+
+    Args:
+        save_dir: the run's directory, for those that take it.
+        trust: see `construct`.
 
     Raises:
-        FlixError: the section names no logger, or arguments it does not take.
+        FlixError: a section that names no logger, or arguments it does not take.
     """
-    if not section:
-        return None
-    allowed = ("flix_lightning.training.tracking.", "lightning.pytorch.loggers.")
-    return construct("logger", section, allowed, Logger, save_dir=save_dir)
+    if not all(isinstance(section, Mapping) for section in sections.values()):
+        raise FlixError(
+            f"logger: name -> a mapping with a _target_, as in {{mine: {{_target_: ...}}}}; got {sections!r}."
+        )
+    return [
+        construct(f"logger.{name}", section, Logger, trust, save_dir=save_dir) for name, section in sections.items()
+    ]

@@ -155,14 +155,14 @@ def test_help_is_the_documentation(monkeypatch, capsys):
 
 
 def test_an_export_again_takes_the_place_of_the_first_and_of_nothing_else(run):
-    export(str(run), "peft", "semantic_parsing/sw", out="loras", rank=8)
-    export(str(run), "peft", "semantic_parsing/sw", out="loras", rank=16)
+    export(str(run), "peft", "semantic_parsing/sw", out="loras", lora_rank=8)
+    export(str(run), "peft", "semantic_parsing/sw", out="loras", lora_rank=16)
     folder = Path("loras/semantic_parsing-sw")
     assert json.loads((folder / "adapter_config.json").read_text())["r"] == 16
     (folder / "thesis.txt").write_text("years of work")
     before = sorted(path.name for path in folder.iterdir())
     with pytest.raises(Exception, match="something else"):
-        export(str(run), "peft", "semantic_parsing/sw", out="loras", rank=8)
+        export(str(run), "peft", "semantic_parsing/sw", out="loras", lora_rank=8)
     assert sorted(path.name for path in folder.iterdir()) == before
     assert [path.name for path in Path("loras").iterdir()] == ["semantic_parsing-sw"]
 

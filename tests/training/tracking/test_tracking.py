@@ -11,7 +11,7 @@ import pytest
 
 from flix_lightning.training.run import train
 from flix_lightning.training.tracking.ending import log_adapters, log_results, summary
-from flix_lightning.training.tracking.loggers import has_wandb_key, make_logger, wandb_logger
+from flix_lightning.training.tracking.loggers import has_wandb_key, make_loggers, wandb_logger
 from flix_lightning.training.tracking.metrics_file import MetricsFile
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
 
@@ -48,7 +48,7 @@ def test_csv_has_summary_cells_and_feature_use():
 
 def test_tensorboard_has_the_same():
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    logger = make_logger(composed("logger=tensorboard")["logger"], save_dir=Path("run"))
+    (logger,) = make_loggers(composed("logger=tensorboard")["logger"], save_dir=Path("run"))
     log_results(logger, RECORD, Path("run"))
     events = accumulator.EventAccumulator("run/tensorboard").Reload()
     for name, value in summary(RECORD).items():
@@ -78,7 +78,7 @@ def test_wandb_has_the_same_and_the_adapters_in_runs_of_their_own():
     for seed in (0, 1):
         config = composed(*SMALL, "trainer.max_steps=10", "logger=wandb", f"seed={seed}")
         run = Path(f"runs/joint-flix/seed{seed}")
-        logger = make_logger(config["logger"], save_dir=run)
+        logger = make_loggers(config["logger"], save_dir=run)
         record = train(config, run, small_benchmark(), untrained_backbone(), logger)
         (folder,) = (run / "wandb").glob("offline-run-*")
         assert folder.name.endswith(f"-seed{seed}"), "the id is the run directory's name"
@@ -92,7 +92,7 @@ def test_a_run_that_fails_closes_its_wandb_run(monkeypatch):
     import wandb
 
     config = composed(*SMALL, "logger=wandb")
-    logger = make_logger(config["logger"], save_dir=Path("runs/joint-flix/one"))
+    logger = make_loggers(config["logger"], save_dir=Path("runs/joint-flix/one"))
 
     def fail(*_):
         raise RuntimeError("in the middle")

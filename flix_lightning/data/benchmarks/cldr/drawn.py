@@ -13,7 +13,6 @@ from flix_lightning.data.benchmarks.benchmark import SPLITS, Benchmark, Example,
 from flix_lightning.data.benchmarks.cldr.languages import language_name
 from flix_lightning.data.benchmarks.cldr.rows import Row
 from flix_lightning.data.cells import Cell
-from flix_lightning.data.tasks import Task
 
 
 @checked("benchmark")
@@ -27,11 +26,6 @@ class Drawn(Benchmark):
     Raises:
         FlixError: an unknown split, or one without rows.
     """
-
-    name: str
-    tasks: Mapping[str, Task]
-    cells: tuple[Cell, ...]
-    left_out = ()
 
     def __init__(self, rows: Mapping[Split, Count], seed: Seed) -> None:
         if lacking := [split for split in SPLITS if split not in rows]:
@@ -61,9 +55,6 @@ class Drawn(Benchmark):
 
     def examples(self, cell: Cell, split: str) -> tuple[Example, ...]:
         return self._drawn(cell, split)
-
-    def stream(self, cell: Cell, split: str) -> tuple[Example, ...]:
-        return self.examples(cell, split)
 
     def _examples(self, cell: Cell, split: str) -> tuple[Example, ...]:
         if cell not in self.cells:
