@@ -90,7 +90,7 @@ class Checkpoints(Checkpoint):
 
     Args:
         folder: of the files.
-        every, validate_every: in steps; the last step is saved too.
+        every, validate_every: in steps; the last step is validated and saved too.
         keep: how many files.
         adapters: gives the adapters' state.
     """
@@ -142,7 +142,10 @@ class Checkpoints(Checkpoint):
         self._saved = step
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if trainer.global_step % self.validate_every:
+        """The last step is validated whatever `validate_every` says: Lightning then does so after any batch."""
+        if trainer.global_step == trainer.max_steps:
+            trainer.val_check_batch = 1
+        elif trainer.global_step % self.validate_every:
             self._save_if_due(trainer)
 
     def on_validation_end(self, trainer: Trainer, _: LightningModule) -> None:

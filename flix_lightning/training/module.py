@@ -72,7 +72,7 @@ class FlixModule(LightningModule):
         self.sharded = False
         self.active_rows: Tensor | None = None  # of the global batch: those that the optimizer moves
         self.row_uses: tuple[Tensor, Tensor] | None = None  # its rows, and how many of its examples use each
-        self.held: tuple[Feature, ...] = ()
+        self.hold(())
         self.scores: CellScores | None = None
         self.validation_scores: dict[int, float] = {}  # step -> mean over the training cells
         self.test_scores: dict[Cell, float] = {}
@@ -96,11 +96,12 @@ class FlixModule(LightningModule):
     def hold(self, features: Iterable[Feature]) -> None:
         """Keep the factors of `features` as they are, bit for bit, from now on."""
         self.held = tuple(features)
+        rows = [row for feature in self.held for row in self.composer.ranks_of(feature)]
+        self.held_rows = torch.tensor(rows, dtype=torch.long)
 
     def _trainable(self, rows: Tensor) -> Tensor:
         """Those of `rows`, places in the row of all ranks, whose features are not held."""
-        held = [row for feature in self.held for row in self.composer.ranks_of(feature)]
-        return rows[~torch.isin(rows, torch.tensor(held, dtype=rows.dtype))]
+        return rows[~torch.isin(rows, self.held_rows)]
 
     def training_step(self, batch: TrainBatch, _: int) -> Tensor:
         """The mean loss over all target tokens of the global batch, as this share's part of it."""
@@ -161,6 +162,15 @@ class FlixModule(LightningModule):
         optimizer.row_lr = settings.row_lr(self.factor_rows(), len(self.factors()[0]))
         factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self.optimization.factor(s, self.max_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
+
+    def on_after_backward(self) -> None:
+        """No gradient for what is held: it does not move, so it counts neither in clipping nor in logged norms."""
+        rows = self.held_rows
+        if self.working:
+            rows = self.working.places(rows[torch.isin(rows, self.working.rows)])
+        if len(rows):
+            for parameter in self.trained():
+                parameter.grad.index_fill_(0, rows.to(parameter.device), 0.0)
 
     def on_before_optimizer_step(self, optimizer: ActiveRowsAdamW) -> None:
         optimizer.active_rows = self.active_rows
