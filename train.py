@@ -37,15 +37,15 @@ def main(config: DictConfig) -> float:
     from flix_lightning.data.benchmarks.benchmark import load_benchmark
     from flix_lightning.models.backbone import load_backbone
     from flix_lightning.report.screen import print_report
-    from flix_lightning.training.results import read_record
-    from flix_lightning.training.run import train
+    from flix_lightning.training.run import finished_record, train
     from flix_lightning.training.tracking.loggers import make_logger
 
     refuse_nested_launch(plain["trainer"])
+    benchmark = load_benchmark(plain["benchmark"])
     if (run / "record.json").is_file():
-        record = read_record(run)
+        record = finished_record(plain, run, benchmark)
     else:
-        benchmark, backbone = load_benchmark(plain["benchmark"]), load_backbone(plain["model"])
+        backbone = load_backbone(plain["model"])
         logger = make_logger(plain["logger"], save_dir=run)
         record = train(plain, run, benchmark, backbone, logger, HydraConfig.get().overrides.task)
     rank_zero_only(print_report)(record, run)

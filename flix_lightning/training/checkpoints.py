@@ -4,7 +4,7 @@ import io
 import pickle
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import make_directory, write_whole
+from flix_lightning.training.feature_rows import FEATURES, moved, places
 from flix_lightning.training.results import peak_memory_mib
 
 STEPS = "step-*.ckpt"
@@ -79,6 +80,11 @@ class WholeFiles(TorchCheckpointIO):
             ) from error
         if not isinstance(checkpoint, dict) or not {"state_dict", "loops", "global_step"} <= checkpoint.keys():
             raise FlixError(f"checkpoint {str(path)!r} is not one of a training run.")
+        if FEATURES not in checkpoint:
+            raise FlixError(
+                f"checkpoint {str(path)!r} was written by an earlier version, which found features by their place; "
+                "remove the run's folder to train from the start."
+            )
         return checkpoint
 
 
@@ -93,14 +99,20 @@ class Checkpoints(Checkpoint):
         every, validate_every: in steps; the last step is validated and saved too.
         keep: how many files.
         adapters: gives the adapters' state.
+        features: whose rows these are: feature -> their number, in order.
     """
 
     def __init__(
-        self, folder: Path, every: int, validate_every: int, keep: int, adapters: Callable[[], dict[str, Tensor]]
+        self,
+        folder: Path,
+        every: int,
+        validate_every: int,
+        keep: int,
+        adapters: Callable[[], dict[str, Tensor]],
+        features: Mapping[str, int],
     ) -> None:
-        self.folder, self.every, self.validate_every, self.keep, self.adapters = (
-            folder, every, validate_every, keep, adapters,
-        )  # fmt: skip
+        self.folder, self.every, self.validate_every, self.keep = folder, every, validate_every, keep
+        self.adapters, self.features = adapters, features
         self.best_score: float | None = None
         self.best_step = 0
         self.best_adapters: dict[str, Tensor] = {}
@@ -119,11 +131,11 @@ class Checkpoints(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         best = {"best_score": self.best_score, "best_step": self.best_step, "best_adapters": self.best_adapters}
-        return {**best, "seconds": self.seconds, "peak_memory_mib": self.peak_memory_mib}
+        return {**best, FEATURES: dict(self.features), "seconds": self.seconds, "peak_memory_mib": self.peak_memory_mib}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best_score, self.best_step = state["best_score"], state["best_step"]
-        self.best_adapters = state["best_adapters"]
+        self.best_adapters = moved(state["best_adapters"], places(state[FEATURES], self.features))
         self._before, self._memory = state["seconds"], state["peak_memory_mib"]
 
     def on_load_checkpoint(self, trainer: Trainer, _: LightningModule, checkpoint: dict[str, Any]) -> None:

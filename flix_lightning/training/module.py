@@ -24,6 +24,7 @@ from flix_lightning.data.tasks import Task
 from flix_lightning.data.tokens.encoding import IGNORE
 from flix_lightning.models.generation import greedy
 from flix_lightning.models.target_head import TargetHead
+from flix_lightning.training.feature_rows import FEATURES, by_name
 from flix_lightning.training.optimization import Optimization
 from flix_lightning.training.optimizer import ActiveRowsAdamW
 from flix_lightning.training.results import parameters_by_axis
@@ -158,7 +159,8 @@ class FlixModule(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         wholes = self.working.wholes() if self.working else {}
         settings = self.optimization
-        optimizer = ActiveRowsAdamW(self.trained(), settings.lr, weight_decay=settings.weight_decay, wholes=wholes)
+        named = zip(self.trained_state(), self.trained(), strict=True)
+        optimizer = ActiveRowsAdamW(named, settings.lr, weight_decay=settings.weight_decay, wholes=wholes)
         optimizer.row_lr = settings.row_lr(self.factor_rows(), len(self.factors()[0]))
         factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self.optimization.factor(s, self.max_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
@@ -216,7 +218,7 @@ class FlixModule(LightningModule):
     # ---------------------------------------------------- what a run results in
 
     def trained_state(self) -> dict[str, Tensor]:
-        """What training changes, by name."""
+        """What training changes, by name, in the order of `factors`."""
         return adapter_state(self.backbone)
 
     def load_trained_state(self, state: Mapping[str, Tensor]) -> None:
@@ -233,11 +235,18 @@ class FlixModule(LightningModule):
 
     # ------------------------------------------------------------- checkpoints
 
+    def feature_rows(self) -> dict[str, int]:
+        """Feature -> its rows of `factors`, in their order."""
+        return {str(feature): self.composer.allocation[feature] for feature in self.composer.space}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the adapters only: the backbone is frozen and known by name."""
-        names = ("lora_a", "lora_b")
-        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k.rpartition(".")[2] in names}
+        """Keep what training changes, and whose rows it is: the backbone is frozen and known by name."""
+        checkpoint["state_dict"] = self.trained_state()
+        checkpoint[FEATURES] = self.feature_rows()
         checkpoint["validation_scores"] = dict(self.validation_scores)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        by_name(checkpoint, self.feature_rows(), list(self.trained_state()))
+        self.load_trained_state(checkpoint["state_dict"])
+        checkpoint["state_dict"] = {}  # nothing is left for Lightning to load
         self.validation_scores = dict(checkpoint["validation_scores"])

@@ -14,13 +14,15 @@ from flix_lightning.common.console import quieten
 from flix_lightning.common.files import make_directory, write_whole
 from flix_lightning.common.settings import fill
 from flix_lightning.data.benchmarks.benchmark import Benchmark
+from flix_lightning.data.mixture import build_mixture
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.training.assembly import Experiment, build_experiment
-from flix_lightning.training.checkpoints import Checkpoints, newest_sound
+from flix_lightning.training.checkpoints import STEPS, Checkpoints, newest_sound
 from flix_lightning.training.credentials import refuse_credentials
 from flix_lightning.training.lock import locked
 from flix_lightning.training.preemption import Preemption
-from flix_lightning.training.results import cell_rows, environment, mixing_shares, write_record
+from flix_lightning.training.results import cell_rows, environment, mixing_shares, read_record, write_record
+from flix_lightning.training.run_data import RunData, in_short, write_data
 from flix_lightning.training.steps import StepLoss, StepSeed
 from flix_lightning.training.tracking.ending import CloseOnError, log_results
 from flix_lightning.training.tracking.norms import AxisNorms, FeatureUse
@@ -61,7 +63,12 @@ def train(
         validate_every,
         settings.keep_checkpoints,
         experiment.module.trained_state,
+        experiment.module.feature_rows(),
     )
+    data = RunData.of(config, experiment.datamodule.mixture, benchmark)
+    if any(folder.glob(STEPS)):
+        data.check(run, "unfinished", needed=True)
+    found = data.plain()
     use = FeatureUse(experiment.module.composer)
     tracked = [use, AxisNorms(), CloseOnError()] if logger is not None else [use]
     trainer = settings.build(
@@ -76,9 +83,14 @@ def train(
             logger.log_hyperparams(config)
         if trainer.is_global_zero:
             write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
+            write_data(run, found)
             write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
         trainer.fit(experiment.module, experiment.datamodule, ckpt_path=newest_sound(folder))
-        record = {**score_best(config, trainer, experiment, saved), "feature_use": use.counts()}
+        record = {
+            **score_best(config, trainer, experiment, saved),
+            "feature_use": use.counts(),
+            "data": in_short(found),
+        }
         if trainer.is_global_zero:
             mixture = experiment.datamodule.mixture
             experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier))
@@ -86,6 +98,20 @@ def train(
         if logger is not None:
             log_results(logger, record, run)
         return record
+
+
+def finished_record(config: Mapping[str, Any], run: Path, benchmark: Benchmark) -> dict[str, Any]:
+    """The record of a finished run, to be shown again.
+
+    Args:
+        config, run, benchmark: as for `train`.
+
+    Raises:
+        FlixError: its data has changed since.
+    """
+    record = read_record(run)
+    RunData.of(config, build_mixture(config, benchmark), benchmark).check(run, "finished", needed=False)
+    return record
 
 
 def score_best(
