@@ -158,9 +158,7 @@ class Bank:
         Raises:
             FlixError: no such file, or it is no bank.
         """
-        path = path / ADAPTER if path.is_dir() else path
-        if not path.is_file():
-            raise FlixError(f"bank: there is no file {str(path)!r}; give a finished run's directory or a bank file.")
+        path = bank_file(path)
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
@@ -173,6 +171,18 @@ class Bank:
             return _from_schema(factors, metadata)
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise FlixError(f"bank: {str(path)!r} is damaged: {type(error).__name__}: {error}.") from error
+
+
+def bank_file(path: Path) -> Path:
+    """The file of a bank that is named by it or by a finished run's directory.
+
+    Raises:
+        FlixError: there is none.
+    """
+    path = path / ADAPTER if path.is_dir() else path
+    if not path.is_file():
+        raise FlixError(f"bank: there is no file {str(path)!r}; give a finished run's directory or a bank file.")
+    return path
 
 
 def _in_order(content: bytes) -> bytes:

@@ -46,15 +46,15 @@ def task(config: DictConfig) -> float:
     from flix_lightning.models.backbone import load_backbone
     from flix_lightning.report.screen import print_report
     from flix_lightning.training.callbacks import make_callbacks
-    from flix_lightning.training.results import read_record
-    from flix_lightning.training.run import train
+    from flix_lightning.training.run import finished_record, train
     from flix_lightning.training.tracking.loggers import make_loggers
 
     refuse_nested_launch(plain["trainer"])
+    benchmark = load_benchmark(plain["benchmark"], trust)
     if (run / "record.json").is_file():
-        record = read_record(run)
+        record = finished_record(plain, run, benchmark)
     else:
-        benchmark, backbone = load_benchmark(plain["benchmark"], trust), load_backbone(plain["model"], trust)
+        backbone = load_backbone(plain["model"], trust)
         loggers = make_loggers(plain.get("logger") or {}, run, trust)
         callbacks = make_callbacks(plain.get("callbacks") or {}, trust)
         record = train(plain, run, benchmark, backbone, loggers, HydraConfig.get().overrides.task, callbacks)

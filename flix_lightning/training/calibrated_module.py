@@ -36,6 +36,10 @@ class CalibratedModule(FlixModule):
     def factor_rows(self) -> dict[str, slice]:
         return {self.composer.featurizer.axes[-1]: slice(None)}
 
+    def feature_rows(self) -> dict[str, int]:
+        axis, space = self.composer.featurizer.axes[-1], self.composer.space
+        return {str(feature): self.composer.allocation[feature] for feature in space if feature.axis == axis}
+
     def _trainable(self, rows: Tensor) -> Tensor:
         return rows[rows >= self.bank_ranks] - self.bank_ranks
 

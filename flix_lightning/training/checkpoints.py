@@ -3,7 +3,7 @@
 import io
 import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import make_directory, write_whole
 from flix_lightning.training.callbacks import check_states
 from flix_lightning.training.checkpoint_files import STEPS, damage, path_of
+from flix_lightning.training.feature_rows import FEATURES, moved, places
 from flix_lightning.training.results import peak_memory_mib
 
 
@@ -77,6 +78,11 @@ class WholeFiles(TorchCheckpointIO):
             ) from error
         if not isinstance(checkpoint, dict) or not {"state_dict", "loops", "global_step"} <= checkpoint.keys():
             raise FlixError(f"checkpoint {str(path)!r} is not one of a training run.")
+        if FEATURES not in checkpoint:
+            raise FlixError(
+                f"checkpoint {str(path)!r} was written by an earlier version, which found features by their place; "
+                "remove the run's folder to train from the start."
+            )
         return checkpoint
 
 
@@ -88,9 +94,10 @@ class Checkpoints(Checkpoint):
 
     Args:
         folder: of the files.
-        every, validate_every: in steps; the last step is saved too.
+        every, validate_every: in steps; the last step is validated and saved too.
         keep: how many files.
         adapters: gives the adapters' state.
+        features: whose rows these are: feature -> their number, in order.
         brought: callbacks of the user's, whose state the files hold too.
     """
 
@@ -101,11 +108,11 @@ class Checkpoints(Checkpoint):
         validate_every: int,
         keep: int,
         adapters: Callable[[], dict[str, Tensor]],
+        features: Mapping[str, int],
         brought: Sequence[Callback] = (),
     ) -> None:
-        self.folder, self.every, self.validate_every, self.keep, self.adapters, self.brought = (
-            folder, every, validate_every, keep, adapters, brought,
-        )  # fmt: skip
+        self.folder, self.every, self.validate_every, self.keep = folder, every, validate_every, keep
+        self.adapters, self.features, self.brought = adapters, features, brought
         self.best_score: float | None = None
         self.best_step = 0
         self.best_adapters: dict[str, Tensor] = {}
@@ -125,11 +132,12 @@ class Checkpoints(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         best = {"best_score": self.best_score, "best_step": self.best_step, "best_adapters": self.best_adapters}
-        return {**best, "seconds": self.seconds, "peak_memory_mib": self.peak_memory_mib, "stopped": self._stopped}
+        state = {**best, FEATURES: dict(self.features), "stopped": self._stopped}
+        return {**state, "seconds": self.seconds, "peak_memory_mib": self.peak_memory_mib}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best_score, self.best_step = state["best_score"], state["best_step"]
-        self.best_adapters = state["best_adapters"]
+        self.best_adapters = moved(state["best_adapters"], places(state[FEATURES], self.features))
         self._before, self._memory = state["seconds"], state["peak_memory_mib"]
         self._stopped = state["stopped"]
 
@@ -150,7 +158,10 @@ class Checkpoints(Checkpoint):
         self._saved = step
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if trainer.global_step % self.validate_every and not trainer.should_stop:  # then a validation comes first
+        """The last step is validated whatever `validate_every` says: Lightning then does so after any batch."""
+        if trainer.global_step == trainer.max_steps:
+            trainer.val_check_batch = 1
+        elif trainer.global_step % self.validate_every and not trainer.should_stop:  # then a validation comes first
             self._save_if_due(trainer)
 
     def on_validation_end(self, trainer: Trainer, _: LightningModule) -> None:

@@ -24,6 +24,7 @@ from flix_lightning.data.tasks import Task
 from flix_lightning.data.tokens.encoding import IGNORE
 from flix_lightning.models.generation import greedy
 from flix_lightning.models.target_head import TargetHead
+from flix_lightning.training.feature_rows import FEATURES, by_name
 from flix_lightning.training.optimization import Optimization
 from flix_lightning.training.optimizer import ActiveRowsAdamW
 from flix_lightning.training.results import parameters_by_axis
@@ -73,7 +74,7 @@ class FlixModule(LightningModule):
         self.train_forward: Callable[..., Any] = backbone.__call__
         self.active_rows: Tensor | None = None  # of the global batch: those that the optimizer moves
         self.row_uses: tuple[Tensor, Tensor] | None = None  # its rows, and how many of its examples use each
-        self.held: tuple[Feature, ...] = ()
+        self.hold(())
         self.scores: CellScores | None = None
         self.validation_scores: dict[int, float] = {}  # step -> mean over the training cells
         self.test_scores: dict[Cell, float] = {}
@@ -97,11 +98,12 @@ class FlixModule(LightningModule):
     def hold(self, features: Iterable[Feature]) -> None:
         """Keep the factors of `features` as they are, bit for bit, from now on."""
         self.held = tuple(features)
+        rows = [row for feature in self.held for row in self.composer.ranks_of(feature)]
+        self.held_rows = torch.tensor(rows, dtype=torch.long)
 
     def _trainable(self, rows: Tensor) -> Tensor:
         """Those of `rows`, places in the row of all ranks, whose features are not held."""
-        held = [row for feature in self.held for row in self.composer.ranks_of(feature)]
-        return rows[~torch.isin(rows, torch.tensor(held, dtype=rows.dtype))]
+        return rows[~torch.isin(rows, self.held_rows)]
 
     def training_step(self, batch: TrainBatch, _: int) -> Tensor:
         """The mean loss over all target tokens of the global batch, as this share's part of it."""
@@ -162,7 +164,8 @@ class FlixModule(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         wholes = self.working.wholes() if self.working else {}
         settings = self.optimization
-        optimizer = ActiveRowsAdamW(self.trained(), settings.lr, weight_decay=settings.weight_decay, wholes=wholes)
+        named = zip(self.trained_state(), self.trained(), strict=True)
+        optimizer = ActiveRowsAdamW(named, settings.lr, weight_decay=settings.weight_decay, wholes=wholes)
         optimizer.row_lr = settings.row_lr(self.factor_rows(), len(self.factors()[0]))
         factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self.optimization.factor(s, self.max_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
@@ -173,6 +176,15 @@ class FlixModule(LightningModule):
         factor = self.optimization.factor(schedule.last_epoch, self.max_steps)
         for group, peak in zip(optimizer.param_groups, schedule.base_lrs):
             group["lr"] = peak * factor
+
+    def on_after_backward(self) -> None:
+        """No gradient for what is held: it does not move, so it counts neither in clipping nor in logged norms."""
+        rows = self.held_rows
+        if self.working:
+            rows = self.working.places(rows[torch.isin(rows, self.working.rows)])
+        if len(rows):
+            for parameter in self.trained():
+                parameter.grad.index_fill_(0, rows.to(parameter.device), 0.0)
 
     def on_before_optimizer_step(self, optimizer: ActiveRowsAdamW) -> None:
         optimizer.active_rows = self.active_rows
@@ -222,7 +234,7 @@ class FlixModule(LightningModule):
     # ---------------------------------------------------- what a run results in
 
     def trained_state(self) -> dict[str, Tensor]:
-        """What training changes, by name."""
+        """What training changes, by name, in the order of `factors`."""
         return adapter_state(self.backbone)
 
     def load_trained_state(self, state: Mapping[str, Tensor]) -> None:
@@ -239,11 +251,18 @@ class FlixModule(LightningModule):
 
     # ------------------------------------------------------------- checkpoints
 
+    def feature_rows(self) -> dict[str, int]:
+        """Feature -> its rows of `factors`, in their order."""
+        return {str(feature): self.composer.allocation[feature] for feature in self.composer.space}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the adapters only: the backbone is frozen and known by name."""
-        names = ("lora_a", "lora_b")
-        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k.rpartition(".")[2] in names}
+        """Keep what training changes, and whose rows it is: the backbone is frozen and known by name."""
+        checkpoint["state_dict"] = self.trained_state()
+        checkpoint[FEATURES] = self.feature_rows()
         checkpoint["validation_scores"] = dict(self.validation_scores)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        by_name(checkpoint, self.feature_rows(), list(self.trained_state()))
+        self.load_trained_state(checkpoint["state_dict"])
+        checkpoint["state_dict"] = {}  # nothing is left for Lightning to load
         self.validation_scores = dict(checkpoint["validation_scores"])

@@ -24,7 +24,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
     tensor's, the gradient alone is the parameter's, and a step costs what the working rows cost.
 
     Args:
-        parameters: all with the same number of rows.
+        parameters: (name, parameter), all with the same number of rows; a state is found by name.
         lr: learning rate.
         betas, eps, weight_decay: as in AdamW.
         wholes: parameter -> the (ranks, width) that it holds working rows of, where it is not the whole itself.
@@ -32,7 +32,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        parameters: Iterable[tuple[str, nn.Parameter]],
         lr: Positive,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: Positive = 1e-8,

@@ -15,14 +15,17 @@ from flix_lightning.common.console import quieten
 from flix_lightning.common.files import make_directory, write_whole
 from flix_lightning.common.settings import fill
 from flix_lightning.data.benchmarks.benchmark import Benchmark
+from flix_lightning.data.mixture import build_mixture
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.training.assembly import Experiment, build_experiment
 from flix_lightning.training.callbacks import check_monitors
+from flix_lightning.training.checkpoint_files import STEPS
 from flix_lightning.training.checkpoints import Checkpoints, last_state, newest_sound
 from flix_lightning.training.credentials import refuse_credentials
 from flix_lightning.training.lock import locked
 from flix_lightning.training.preemption import Preemption
-from flix_lightning.training.results import cell_rows, environment, mixing_shares, write_record
+from flix_lightning.training.results import cell_rows, environment, mixing_shares, read_record, write_record
+from flix_lightning.training.run_data import RunData, in_short, write_data
 from flix_lightning.training.steps import StepLoss, StepSeed
 from flix_lightning.training.tracking.ending import CloseOnError, log_results
 from flix_lightning.training.tracking.norms import AxisNorms, FeatureUse
@@ -70,8 +73,15 @@ def train(
         validate_every,
         settings.keep_checkpoints,
         experiment.module.trained_state,
+        experiment.module.feature_rows(),
         callbacks,
     )
+    data = RunData.of(config, experiment.datamodule.mixture, benchmark)
+    if any(folder.glob(STEPS)):
+        data.check(run, "unfinished", needed=True)
+    elif config.get("continue_from"):
+        data.check(Path(config["continue_from"]), "finished", needed=True)
+    found = data.plain()
     use = FeatureUse(experiment.module.composer)
     tracked = [use, AxisNorms(), CloseOnError()] if logger else [use]
     own = [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved, *tracked]
@@ -85,10 +95,15 @@ def train(
             one.log_hyperparams(config)
         if trainer.is_global_zero:
             write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
+            write_data(run, found)
             write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
         start = newest_sound(folder) or last_state(config.get("continue_from"))
         trainer.fit(experiment.module, experiment.datamodule, ckpt_path=start)
-        record = {**score_best(config, trainer, experiment, saved), "feature_use": use.counts()}
+        record = {
+            **score_best(config, trainer, experiment, saved),
+            "feature_use": use.counts(),
+            "data": in_short(found),
+        }
         if trainer.is_global_zero:
             mixture = experiment.datamodule.mixture
             experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier))
@@ -96,6 +111,20 @@ def train(
         for one in trainer.loggers:
             log_results(one, record, run)
         return record
+
+
+def finished_record(config: Mapping[str, Any], run: Path, benchmark: Benchmark) -> dict[str, Any]:
+    """The record of a finished run, to be shown again.
+
+    Args:
+        config, run, benchmark: as for `train`.
+
+    Raises:
+        FlixError: its data has changed since.
+    """
+    record = read_record(run)
+    RunData.of(config, build_mixture(config, benchmark), benchmark).check(run, "finished", needed=False)
+    return record
 
 
 def score_best(

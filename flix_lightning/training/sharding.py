@@ -16,7 +16,6 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 
-from flix_lightning.adapters.injection import adapter_state, load_adapter_state
 from flix_lightning.adapters.layer import AdapterBank
 
 
@@ -57,10 +56,11 @@ class ShardedBackbone(ModelParallelStrategy):
         return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        return adapter_state(self.lightning_module)
+        """Nothing: the module itself says what of it is kept, and puts it back."""
+        return {}
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        load_adapter_state(self.lightning_module, checkpoint["state_dict"])
+        """Nothing is left to load."""
 
     def optimizer_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         return optimizer.state_dict()

@@ -33,7 +33,7 @@ class TrainerSettings:
         accelerator, devices, num_nodes, strategy, precision: Lightning's; strategy `fsdp2` shares out a backbone that
             does not fit one device.
         max_steps: the length of training.
-        validate_every, checkpoint_every: in steps.
+        validate_every, checkpoint_every: in steps; the last step is validated and saved too.
         keep_checkpoints: how many are kept, in case the last is damaged.
         gradient_clip: the largest norm of the gradient; None clips nothing.
         gradient_checkpointing: recompute activations in the backward pass, for memory.

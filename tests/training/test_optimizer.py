@@ -21,7 +21,7 @@ def pair(rows: int = 5, width: int = 3):
 
 def test_with_every_row_active_it_is_adamw():
     ours, theirs = pair()
-    optimizer, reference = ActiveRowsAdamW([ours], **SETTINGS), torch.optim.AdamW([theirs], **SETTINGS)
+    optimizer, reference = ActiveRowsAdamW([("ours", ours)], **SETTINGS), torch.optim.AdamW([theirs], **SETTINGS)
     for step in range(6):
         ours.grad, theirs.grad = (torch.sin(p.detach() * (step + 1)) for p in (ours, theirs))
         optimizer.step()
@@ -34,7 +34,7 @@ def test_a_row_is_updated_as_if_only_its_own_steps_had_been():
     ours, _ = pair()
     alone = [nn.Parameter(row.detach().clone()[None]) for row in ours]
     references = [torch.optim.AdamW([row], **SETTINGS) for row in alone]
-    optimizer = ActiveRowsAdamW([ours], **SETTINGS)
+    optimizer = ActiveRowsAdamW([("ours", ours)], **SETTINGS)
     for step, active in enumerate([[0, 1], [1], [0, 4], [1, 2, 4], [0]]):
         ours.grad = torch.cos(ours.detach() + step)
         optimizer.active_rows = torch.tensor(active)
@@ -50,7 +50,7 @@ def test_rows_with_learning_rates_of_their_own_are_groups_of_adamw():
     factors = [1.0, 2.0, 0.5, 2.0, 1.0]
     alone = [nn.Parameter(row.detach().clone()[None]) for row in ours]
     groups = [{"params": [row], "lr": SETTINGS["lr"] * factor} for row, factor in zip(alone, factors)]
-    optimizer, reference = ActiveRowsAdamW([ours], **SETTINGS), torch.optim.AdamW(groups, **SETTINGS)
+    optimizer, reference = ActiveRowsAdamW([("ours", ours)], **SETTINGS), torch.optim.AdamW(groups, **SETTINGS)
     optimizer.row_lr = Optimization(0.03, axis_lr={"task": 2.0, "language": 0.5}).row_lr(
         {"task": slice(1, 4, 2), "language": slice(2, 3)}, len(ours)
     )
@@ -65,7 +65,7 @@ def test_rows_with_learning_rates_of_their_own_are_groups_of_adamw():
 
 def test_inactive_rows_keep_weights_and_moments_bit_for_bit():
     ours, _ = pair()
-    optimizer = ActiveRowsAdamW([ours], **SETTINGS)
+    optimizer = ActiveRowsAdamW([("ours", ours)], **SETTINGS)
     ours.grad = torch.ones_like(ours)
     optimizer.step()
     weights = ours.detach().clone()
@@ -81,7 +81,7 @@ def test_inactive_rows_keep_weights_and_moments_bit_for_bit():
 
 def test_its_state_comes_back():
     ours, copy = pair()
-    optimizer, other = ActiveRowsAdamW([ours], **SETTINGS), ActiveRowsAdamW([copy], **SETTINGS)
+    optimizer, other = ActiveRowsAdamW([("ours", ours)], **SETTINGS), ActiveRowsAdamW([("ours", copy)], **SETTINGS)
     ours.grad = torch.ones_like(ours)
     optimizer.step()
     copy.data.copy_(ours)
@@ -94,4 +94,4 @@ def test_its_state_comes_back():
 
 def test_a_learning_rate_of_zero_is_refused():
     with pytest.raises(FlixError, match="optimizer.lr"):
-        ActiveRowsAdamW([nn.Parameter(torch.zeros(1, 1))], lr=0.0)
+        ActiveRowsAdamW([("one", nn.Parameter(torch.zeros(1, 1)))], lr=0.0)

@@ -60,6 +60,14 @@ def test_the_number_of_processes_may_change_on_resume(one):
         torch.testing.assert_close(weights[name], same[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_the_last_step_is_validated_on_several_processes(strategy, tmp_path):
+    odd = ("trainer.max_steps=5", "trainer.validate_every=3")
+    one, many = run_on(1, "one", *odd), run_on(2, "many", *odd, strategy=strategy)
+    assert [step for step, _ in many["validation_scores"]] == [3, 5]
+    assert many["validation_scores"] == one["validation_scores"]
+
+
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_a_backbone_shared_out_trains_the_same_adapters(kind, tmp_path):
     run_on(1, "one", kind=kind)

@@ -13,6 +13,7 @@ import torch
 from flix_lightning.adapters.bank import ADAPTER
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.benchmarks.cldr.benchmark import Cldr
+from flix_lightning.data.scores import CellScores
 from flix_lightning.training import checkpoints, preemption
 from flix_lightning.training import run as training
 from flix_lightning.training.checkpoints import WholeFiles, newest_sound, path_of
@@ -259,6 +260,34 @@ def test_the_loss_itself_is_watched(monkeypatch):
     monkeypatch.setattr(FlixModule, "training_step", lambda self, *a: step(self, *a) * float("nan"))
     with pytest.raises(FlixError, match="the loss is nan at step 10. Nothing has been saved yet"):
         run_small("run", "trainer.max_steps=12", "trainer.checkpoint_every=12", "trainer.validate_every=12")
+
+
+ODD = ("trainer.max_steps=5", "trainer.validate_every=3")
+
+
+def odd_end(folder: str) -> tuple:
+    return result(folder, run_small(folder, *ODD))
+
+
+@pytest.mark.parametrize(
+    ("place", "call"),
+    [("validation", 2), *(pytest.param(*cut, marks=SLOW) for cut in (("checkpoint", 3), ("test", 1)))],
+)
+def test_the_last_step_is_validated_also_after_a_restart(place, call, monkeypatch):
+    once = odd_end("once")
+    assert [step for step, _ in once[0]["validation_scores"]] == [3, 5]
+    rows = once[2].splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "2", "4", "5"], "validations after steps 3 and 5, the test"
+    with monkeypatch.context() as patch, pytest.raises(PowerCut):
+        cut_at(patch, place, call)
+        odd_end("cut")
+    assert odd_end("cut") == once
+
+
+def test_the_last_step_can_be_the_best(monkeypatch):
+    scores = iter([10.0, 20.0])
+    monkeypatch.setattr(CellScores, "compute", lambda self: dict.fromkeys(self.cells, next(scores, 0.0)))
+    assert run_small("run", *ODD)["best_step"] == 5
 
 
 def test_the_last_files_are_kept_and_no_others():

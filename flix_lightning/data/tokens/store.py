@@ -70,7 +70,11 @@ class TokenStore:
 
     def number(self, key: str, lasting: bool, count: Callable[[], int]) -> int:
         """The number kept under `key`; see `file`."""
-        return self._kept(key, lasting, _number, lambda path: write_whole(path, f"{count()}\n"))
+        return int(self._kept(key, lasting, _text, lambda path: write_whole(path, f"{count()}\n")))
+
+    def text(self, key: str, make: Callable[[], str]) -> str:
+        """The text kept under `key`, which says all that decides it; see `file`."""
+        return self._kept(key, True, _text, lambda path: write_whole(path, make()))
 
     def _kept(self, key: str, lasting: bool, read: Callable[[Path], Any], write: Callable[[Path], None]) -> Any:
         """What `read` finds under `key`; it gives None until `write` has been called."""
@@ -132,5 +136,5 @@ def _whole(path: Path) -> TokenFile | None:
         return None
 
 
-def _number(path: Path) -> int | None:
-    return int(path.read_text(encoding="utf8")) if path.is_file() else None
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf8") if path.is_file() else None

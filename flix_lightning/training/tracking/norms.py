@@ -66,7 +66,8 @@ class FeatureUse(Callback):
         return {str(f): int(self._uses[self.composer.ranks_of(f).start]) for f in self.composer.space}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"uses": self._uses}
+        return {"uses": self.counts()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._uses = state["uses"].clone()
+        for feature in self.composer.space:
+            self._uses[list(self.composer.ranks_of(feature))] = state["uses"][str(feature)]
