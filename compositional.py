@@ -49,6 +49,7 @@ def run_seed(seed: int, file: Path, overrides: list[str]) -> None:
     from flix_lightning.evaluation.compositional.records import lacking
     from flix_lightning.evaluation.compositional.study import Study
     from flix_lightning.models.backbone import load_backbone
+    from flix_lightning.training.results import precision_of
 
     if not lacking(file, seed):
         return
@@ -56,7 +57,7 @@ def run_seed(seed: int, file: Path, overrides: list[str]) -> None:
     experts, record = trained("experiment=compositional_experts", *common)
     benchmark, model = (record["config"][part] for part in ("benchmark", "model"))
     setting = Setting(load_benchmark(benchmark), lambda: load_backbone(model), Bank.read(experts), seed)
-    study = Study(file, setting, overrides)
+    study = Study(file, setting, precision_of(record), overrides)
     for method in (m for m in TRAINED if m in lacking(file, seed)):
         run, record = trained(*(part.format(experts=experts) for part in TRAINED[method]), *common)
         stored = 0 if method.startswith("FLix") else sum(record["parameters"].values())  # FLix stands for the experts

@@ -25,20 +25,26 @@ def main(config: DictConfig) -> None:
     from flix_lightning.evaluation.evaluate import evaluate
     from flix_lightning.evaluation.unseen.policy import UnseenLanguage
     from flix_lightning.models.backbone import stored_backbone
+    from flix_lightning.models.precision import AUTO, check_precision, precision_here
     from flix_lightning.report.screen import print_report
+    from flix_lightning.training.progress import progress
+    from flix_lightning.training.results import precision_of, read_record
     from flix_lightning.training.trainer import lightning_trainer
 
     quieten()
+    check_precision("precision", plain["precision"] or AUTO)
     policy = fill("unseen_language", UnseenLanguage, plain["unseen_language"])
     trained_on = load_benchmark(trained["benchmark"])
     scored_on = load_benchmark(plain["benchmark"]) if plain.get("benchmark") else trained_on
     trust = {"trust_remote_code": plain["trust_remote_code"]}
     backbone = fill("", stored_backbone, trust, section=trained["model"])
+    precision = precision_here(plain["precision"] or precision_of(read_record(run)), plain["accelerator"])
     trainer = lightning_trainer(
         accelerator=plain["accelerator"],
         devices=1,
-        precision=plain["precision"] or trained["trainer"]["precision"],
+        precision=precision,
         logger=False,
+        callbacks=progress(True),
         enable_checkpointing=False,
         default_root_dir=run,
     )

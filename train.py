@@ -27,7 +27,7 @@ def refuse_nested_launch(trainer: dict) -> None:
 
 
 @hydra.main(config_path="conf", config_name="train", version_base="1.3")
-def main(config: DictConfig) -> float:
+def main(config: DictConfig) -> float | None:
     """Train or show one run; its best validation score is what a search maximizes."""
     plain = resolved(config)
     run = run_directory(plain)
@@ -42,12 +42,14 @@ def main(config: DictConfig) -> float:
     from flix_lightning.training.tracking.loggers import make_logger
 
     refuse_nested_launch(plain["trainer"])
-    if (run / "record.json").is_file():
+    if (run / "record.json").is_file() and not plain["dry_run"]:
         record = read_record(run)
     else:
         benchmark, backbone = load_benchmark(plain["benchmark"]), load_backbone(plain["model"])
-        logger = make_logger(plain["logger"], save_dir=run)
+        logger = None if plain["dry_run"] else make_logger(plain["logger"], save_dir=run)
         record = train(plain, run, benchmark, backbone, logger, HydraConfig.get().overrides.task)
+    if record is None:  # a dry run
+        return None
     rank_zero_only(print_report)(record, run)
     return record["best_validation_score"]
 

@@ -18,9 +18,12 @@ from flix_lightning.models.backbone import Backbone
 from flix_lightning.training.assembly import Experiment, build_experiment
 from flix_lightning.training.checkpoints import Checkpoints, newest_sound
 from flix_lightning.training.credentials import refuse_credentials
+from flix_lightning.training.environment import environment
+from flix_lightning.training.kept_precision import keep_precision, run_precision
 from flix_lightning.training.lock import locked
+from flix_lightning.training.plan import Plan, dry_run
 from flix_lightning.training.preemption import Preemption
-from flix_lightning.training.results import cell_rows, environment, mixing_shares, write_record
+from flix_lightning.training.results import cell_rows, mixing_shares, write_record
 from flix_lightning.training.steps import StepLoss, StepSeed
 from flix_lightning.training.tracking.ending import CloseOnError, log_results
 from flix_lightning.training.tracking.norms import AxisNorms, FeatureUse
@@ -34,8 +37,9 @@ def train(
     backbone: Backbone,
     logger: Logger | None,
     overrides: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Train to `trainer.max_steps`, continuing from the run's last checkpoint; returns the record it wrote.
+) -> dict[str, Any] | None:
+    """Train to `trainer.max_steps`, continuing from the run's last checkpoint; returns the record it wrote. With
+    `dry_run` only say what would be trained, and return nothing.
 
     Args:
         config: plain and resolved; all that decides the run.
@@ -48,12 +52,14 @@ def train(
         FlixError: a setting that cannot be.
     """
     quieten()
+    around = environment()
     refuse_credentials({**config, "overrides": overrides})
     settings = fill("trainer", TrainerSettings, config["trainer"])
     if settings.gradient_checkpointing:
         backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
-    experiment = build_experiment(config, benchmark, backbone)
+    experiment, dry = build_experiment(config, benchmark, backbone), config.get("dry_run", False)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
+    precision = run_precision(run, settings.precision, settings.accelerator, waits=not dry)
     folder, validate_every = run / "checkpoints", min(settings.validate_every, settings.max_steps)
     saved = Checkpoints(
         folder,
@@ -64,21 +70,26 @@ def train(
     )
     use = FeatureUse(experiment.module.composer)
     tracked = [use, AxisNorms(), CloseOnError()] if logger is not None else [use]
-    trainer = settings.build(
-        run, logger, [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved, *tracked]
-    )
+    plan = Plan(settings, precision, run)
+    callbacks = [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved, plan, *tracked]
+    trainer = settings.build(run, precision, logger, callbacks)
     micro_batches = experiment.datamodule.batching.micro_batches(trainer.world_size)
     trainer.accumulate_grad_batches = micro_batches
     trainer.val_check_interval = validate_every * micro_batches
+    if dry:
+        return dry_run(plan, trainer, experiment)
+    experiment.datamodule.shown = settings.progress and trainer.is_global_zero
     make_directory(run)
     with locked(run) if trainer.is_global_zero else nullcontext():
         if logger is not None:
             logger.log_hyperparams(config)
         if trainer.is_global_zero:
             write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
+            keep_precision(run, precision)
             write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
         trainer.fit(experiment.module, experiment.datamodule, ckpt_path=newest_sound(folder))
-        record = {**score_best(config, trainer, experiment, saved), "feature_use": use.counts()}
+        known = {"environment": around, "precision": precision}
+        record = {**score_best(config, trainer, experiment, saved, known), "feature_use": use.counts()}
         if trainer.is_global_zero:
             mixture = experiment.datamodule.mixture
             experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier))
@@ -89,9 +100,17 @@ def train(
 
 
 def score_best(
-    config: Mapping[str, Any], trainer: Trainer, experiment: Experiment, saved: Checkpoints
+    config: Mapping[str, Any],
+    trainer: Trainer,
+    experiment: Experiment,
+    saved: Checkpoints,
+    known: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The record of a trained run, its test scores those of the best adapters, which the module then holds."""
+    """The record of a trained run, its test scores those of the best adapters, which the module then holds.
+
+    Args:
+        known: what the record says that was known before it began.
+    """
     module, data = experiment.module, experiment.datamodule
     module.load_trained_state(saved.best_adapters)
     data.score(data.mixture.cells, "test")
@@ -101,7 +120,7 @@ def score_best(
         "benchmark": data.benchmark.name,
         "split": "test",
         "config": config,
-        "environment": environment(),
+        **known,
         "parameters": module.parameters_by_axis(),
         "active_rank": module.composer.active_rank(data.mixture.train),
         "steps": trainer.max_steps,

@@ -15,6 +15,7 @@ INCIDENTAL = (
     "runs_dir",
     "run_dir",
     "logger",
+    "dry_run",
     "data.micro_batch_size",
     "data.eval_batch_size",
     "data.eval_batch_tokens",

@@ -45,6 +45,7 @@ class TokenStore:
 
     def __init__(self, caching: Caching) -> None:
         self.caching = caching
+        self.keeps = True  # for other runs, what is made here
 
     def file(
         self, key: str, lasting: bool, rows: Callable[[], Iterable[tuple[Encoded, bool]]], largest_id: int
@@ -71,7 +72,7 @@ class TokenStore:
         shared = self.caching.path() if lasting else None
         if shared is not None and (found := read(shared / key)) is not None:
             return found
-        directory = shared if shared is not None and self._shared_is_writable else self._temporary
+        directory = shared if shared is not None and self.keeps and self._shared_is_writable else self._temporary
         path = directory / key
         try:
             with FileLock(f"{path}.lock"):
