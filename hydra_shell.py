@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
+from flix_lightning.commands.overrides import quoted
 from flix_lightning.commands.shell import command, message
 from flix_lightning.common.errors import FlixError, unknown
 
@@ -21,6 +23,7 @@ CONF = Path(__file__).parent / "conf"
 
 def start(main: Callable[[], None], config_name: str) -> None:
     """Run a function decorated by `hydra.main`."""
+    sys.argv[1:] = quoted(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them itself
 
     @command
@@ -47,8 +50,8 @@ def explained(error: Exception, config_name: str) -> FlixError:
     """What Hydra's refusal of a command line means, with the nearest match."""
     if isinstance(error, OverrideParseException):
         return FlixError(
-            f"cannot read the override {error.override!r}. Write key=value; quote the whole where the value holds "
-            "spaces, brackets or commas: 'mixture.languages=[sw, yo]'."
+            f"cannot read the override {error.override!r}. Write key=value, the whole in quotes where it holds spaces: "
+            "'mixture.languages=[sw, yo]'; a text with brackets or commas in quotes of its own: 'runs_dir=\"a[1]\"'."
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")

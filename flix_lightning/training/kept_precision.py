@@ -29,7 +29,7 @@ def run_precision(run: Path, precision: str, accelerator: str, waits: bool = Tru
         if time.monotonic() > limit:
             raise FlixError(
                 f"trainer.precision=auto: the first process has not written {str(run / KEPT)!r} in {PATIENCE:.0f} s. "
-                "Has it failed, or is the directory not shared? trainer.precision=32-true or bf16-mixed waits for no word."
+                "Has it failed, or is the directory not shared? trainer.precision=32-true or bf16-mixed waits for none."
             )
         time.sleep(0.1)
     return found or precision_here(AUTO, accelerator)

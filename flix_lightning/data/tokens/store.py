@@ -34,10 +34,19 @@ class Caching:
     required: bool = False
 
     def path(self) -> Path | None:
-        """The directory meant."""
+        """The directory meant; None also for `auto` where the user has no home.
+
+        Raises:
+            FlixError: that, and a directory is required.
+        """
         if self.directory != AUTO:
             return None if self.directory is None else Path(self.directory).expanduser()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flix_lightning"
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        if not cache.startswith("~"):
+            return Path(cache) / "flix_lightning"
+        if self.required:
+            raise FlixError("data.cache.directory=auto: this user has no home directory; name another directory.")
+        return None
 
 
 class TokenStore:
