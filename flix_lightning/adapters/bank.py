@@ -17,7 +17,6 @@ rows of a feature side by side. Its metadata says in JSON whose rows these are:
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +26,20 @@ from safetensors.torch import save
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from flix_lightning import __version__
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.features import Feature, FeatureSpace, Featurizer
 from flix_lightning.adapters.injection import adapter_state, banks_of
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import write_whole
+from flix_lightning.common.versions import version_of
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.tasks import Task
 
 FORMAT = "flix_lightning.bank/1"
 ADAPTER = "adapter.safetensors"  # its name in a run directory
-VERSIONED = ("flix-lightning", "torch", "transformers")
+VERSIONED = ("torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Bank:
             "target_modules": endings,
             "cells": [{"task": c.task, "language": c.language, **dict(c.attributes)} for c in self.cells],
             "tasks": {name: _without_name(task) for name, task in self.tasks.items()},
-            "versions": {package: version(package) for package in VERSIONED},
+            "versions": {"flix-lightning": __version__, **{name: version_of(name) for name in VERSIONED}},
         }
         metadata = {"format": FORMAT, **{k: json.dumps(v, ensure_ascii=False) for k, v in schema.items()}}
         factors = {name: factor.contiguous() for name, factor in self.factors.items()}

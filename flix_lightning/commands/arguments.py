@@ -87,3 +87,28 @@ def overrides(
         values = ",".join(map(quoted, alone))
         found.append(f"{positional}=[{values}]" if several else f"{positional}={values}")
     return found
+
+
+def readable(words: Sequence[str]) -> list[str]:
+    """The overrides, with quotes around values that Hydra's grammar refuses without: `~/x`, `a=b`, `ünï`, `p(1)`.
+
+    Lists, mappings and what may be a sweep stay as they are.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    def is_readable(override: str) -> bool:
+        try:
+            OverridesParser.create().parse_override(override)
+        except HydraException:
+            return False
+        return True
+
+    def made_readable(argument: str) -> str:
+        key, equals, value = argument.partition("=")
+        if not equals or not value or set(value) & set('"[]{},') or key.startswith("-") or is_readable(argument):
+            return argument
+        whole = f"{key}={quoted(value)}"
+        return whole if is_readable(whole) else argument
+
+    return list(map(made_readable, words))

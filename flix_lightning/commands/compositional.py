@@ -47,16 +47,16 @@ def run_seed(seed: int, file: Path, overrides: Sequence[str]) -> None:
     from flix_lightning.evaluation.compositional.records import lacking
     from flix_lightning.evaluation.compositional.study import Study
     from flix_lightning.models.backbone import load_backbone
+    from flix_lightning.training.results import precision_of
 
     if not lacking(file, seed):
         return
     common = [f"seed={seed}", "trainer.progress=false", *overrides]
     experts, record = trained("experiment=compositional_experts", *common)
     benchmark, model = (record["config"][part] for part in ("benchmark", "model"))
-    setting = Setting(
-        load_benchmark(benchmark, COMPOSED), lambda: load_backbone(model, COMPOSED), Bank.read(experts), seed
-    )
-    scored = Study(file, setting, list(overrides))
+    scored_on, fresh = load_benchmark(benchmark, COMPOSED), lambda: load_backbone(model, COMPOSED)
+    setting = Setting(scored_on, fresh, Bank.read(experts), seed)
+    scored = Study(file, setting, precision_of(record), list(overrides))
     for method in (m for m in TRAINED if m in lacking(file, seed)):
         run, record = trained(*(part.format(experts=quoted(str(experts))) for part in TRAINED[method]), *common)
         stored = 0 if method.startswith("FLix") else sum(record["parameters"].values())  # FLix stands for the experts

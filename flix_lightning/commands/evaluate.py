@@ -22,10 +22,14 @@ def task(config: DictConfig) -> None:
     from flix_lightning.evaluation.evaluate import evaluate
     from flix_lightning.evaluation.unseen.policy import UnseenLanguage
     from flix_lightning.models.backbone import stored_backbone
+    from flix_lightning.models.precision import AUTO, check_precision, precision_here
     from flix_lightning.report.screen import print_report
+    from flix_lightning.training.progress import progress
+    from flix_lightning.training.results import precision_of, read_record
     from flix_lightning.training.trainer import lightning_trainer
 
     quieten()
+    check_precision("precision", plain["precision"] or AUTO)
     policy = fill("unseen_language", UnseenLanguage, plain["unseen_language"])
     trust = packages(plain["trust"])
     trained_on = load_benchmark(trained["benchmark"], trust)
@@ -35,8 +39,9 @@ def task(config: DictConfig) -> None:
     trainer = lightning_trainer(
         accelerator=plain["accelerator"],
         devices=1,
-        precision=plain["precision"] or trained["trainer"]["precision"],
+        precision=precision_here(plain["precision"] or precision_of(read_record(run)), plain["accelerator"]),
         logger=False,
+        callbacks=progress(True),
         enable_checkpointing=False,
         default_root_dir=run,
     )

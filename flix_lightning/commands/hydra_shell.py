@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from flix_lightning.commands.about import about
-from flix_lightning.commands.arguments import Options, overrides, quoted
+from flix_lightning.commands.arguments import Options, overrides, quoted, readable
 from flix_lightning.commands.folders import CONF
 from flix_lightning.commands.main import COMMANDS
 from flix_lightning.commands.refusals import explaining
@@ -52,7 +52,8 @@ def start(
     config_name = name.replace(" ", "_")
     own = yaml.safe_load((CONF / f"{config_name}.yaml").read_text(encoding="utf8"))
     texts = () if args.multirun else texts  # a sweep lists them
-    args.overrides = overrides(args.overrides, positional, isinstance(own.get(positional), list), texts, literal)
+    several = isinstance(own.get(positional), list)
+    args.overrides = readable(overrides(args.overrides, positional, several, texts, literal))
     if passed_on is not None:
         others = [override for override in args.overrides if first_key(override) not in (*own, "hydra")]
         mine = [override for override in args.overrides if override not in others]

@@ -11,6 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from flix_lightning.commands.home import with_home
+from flix_lightning.common.console import tolerate
 from flix_lightning.common.errors import FlixError
 
 TRACEBACK = "FLIX_TRACEBACK"  # environment variable: 1 shows where an error was raised
@@ -28,6 +30,7 @@ def command(function: Callable) -> Callable:
 
     @wraps(function)
     def run(*args):
+        tolerate()
         try:
             return function(*args)
         except (KeyboardInterrupt, SystemExit) as error:
@@ -79,7 +82,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise FlixError(f"these keys must be given: {', '.join(missing)}.")
-    return Section.of(OmegaConf.to_container(config, resolve=True))
+    return Section.of(with_home(OmegaConf.to_container(config, resolve=True)))
 
 
 class Section(dict):
@@ -119,10 +122,10 @@ def key_values(arguments: Sequence[str], about: str, positional: str | None = No
     if len(plain) > (positional is not None):
         raise FlixError(f"{plain[-1]!r}: arguments are written key=value; --help shows them.")
     try:
-        found = OmegaConf.to_container(OmegaConf.from_cli([a for a in arguments if "=" in a]))
+        found = with_home(OmegaConf.to_container(OmegaConf.from_cli([a for a in arguments if "=" in a])))
     except YAMLError as error:
         raise FlixError(f"arguments {' '.join(arguments)!r}: {error}") from error
-    return {**found, positional: plain[0]} if plain else found
+    return {**found, positional: with_home(plain[0])} if plain else found
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

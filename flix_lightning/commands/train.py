@@ -29,7 +29,7 @@ def refuse_nested_launch(trainer: dict) -> None:
         )
 
 
-def task(config: DictConfig) -> float:
+def task(config: DictConfig) -> float | None:
     """Train or show one run; its best validation score is what a search maximizes."""
     plain = resolved(config)
     trust = packages(plain["trust"])
@@ -51,13 +51,15 @@ def task(config: DictConfig) -> float:
 
     refuse_nested_launch(plain["trainer"])
     benchmark = load_benchmark(plain["benchmark"], trust)
-    if (run / "record.json").is_file():
+    if (run / "record.json").is_file() and not plain["dry_run"]:
         record = finished_record(plain, run, benchmark)
     else:
         backbone = load_backbone(plain["model"], trust)
-        loggers = make_loggers(plain.get("logger") or {}, run, trust)
+        loggers = [] if plain["dry_run"] else make_loggers(plain.get("logger") or {}, run, trust)
         callbacks = make_callbacks(plain.get("callbacks") or {}, trust)
         record = train(plain, run, benchmark, backbone, loggers, HydraConfig.get().overrides.task, callbacks)
+    if record is None:  # a dry run
+        return None
     rank_zero_only(print_report)(record, run)
     return record["best_validation_score"]
 

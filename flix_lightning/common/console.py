@@ -1,6 +1,8 @@
-"""Keep the libraries' chatter off the screen; warnings that a user can act on stay."""
+"""What reaches the screen: every character one way or another, warnings that a user can act on, no chatter."""
 
+import io
 import logging
+import sys
 import warnings
 
 # message beginnings, each with why it does not matter here
@@ -14,6 +16,13 @@ IRRELEVANT = (
     ".*``compute`` method of metric.*",  # a process may see no example of a cell; its counts are then zeros
     ".*sync_dist=True.*",  # scores are summed over processes before they are logged
 )
+
+
+def tolerate() -> None:
+    """Print what a terminal's encoding lacks with backslashes: a result is worth more than its characters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def quieten() -> None:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.progress import track
 from flix_lightning.common.settings import Count, checked
 from flix_lightning.data.batches import EvalBatch, TrainBatch
 from flix_lightning.data.benchmarks.benchmark import Benchmark, Example
@@ -143,6 +144,7 @@ class MixtureDataModule(LightningDataModule):
         super().__init__()
         self.benchmark, self.mixture, self.tokenizer = benchmark, mixture, tokenizer
         self.mixing, self.batching, self.seed, self.caching = mixing, batching, seed, caching
+        self.shown = False  # whether to tell how far tokenising is
         self.validated_cells = self._having(mixture.train, "validation") if mixture.train else ()
         self.score(mixture.cells, "test")
         self.tokenised = TokenisedCells(
@@ -151,14 +153,14 @@ class MixtureDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Tokenise what is not yet kept: one process a machine does, the others wait."""
-        for cell in self.mixture.train:
+        for cell in self._told(self.mixture.train, "training"):
             self.tokenised.encoded(cell, "train")
 
     def setup(self, stage: str | None = None) -> None:
         if stage != "fit" or hasattr(self, "global_batches"):
             return
         sizes = [len(self.tokenised.encoded(cell, "train")) for cell in self.mixture.train]
-        for cell in self.validated_cells:
+        for cell in self._told(self.validated_cells, "validation"):
             self.tokenised.encoded(cell, "validation")  # so that what is counted as cut does not depend on restarts
         self.probabilities = self.mixing.probabilities(sizes)
         self.global_batches = GlobalBatches(
@@ -170,6 +172,10 @@ class MixtureDataModule(LightningDataModule):
             self._length,
             self.batching.stream_chunk,
         )
+
+    def _told(self, cells: Sequence[Cell], split: str) -> Iterator[Cell]:
+        """The cells, whose rows are tokenised now where they are not yet kept."""
+        return track(cells, f"tokenising: {split} cell", len(cells), self.shown)
 
     def _length(self, cell: int, row: int) -> int:
         return self.tokenised.encoded(self.mixture.train[cell], "train").length(row)
@@ -231,7 +237,7 @@ class MixtureDataModule(LightningDataModule):
     def _scored_rows(self, cells: Sequence[Cell], split: str) -> list[tuple[int, int, Cell, Example, Encoded]]:
         """(longest target, length of prompt, cell, example, tokens) of every example, those of like length together."""
         rows: list[tuple[int, int, Cell, Example, Encoded]] = []
-        for cell in cells:
+        for cell in self._told(cells, split):
             limit = self.benchmark.tasks[cell.task].max_target_tokens
             pairs = zip(self.benchmark.examples(cell, split), self.tokenised.encoded(cell, split), strict=True)
             rows += [(limit, len(encoded.prompt), cell, example, encoded) for example, encoded in pairs]

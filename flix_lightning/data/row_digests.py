@@ -46,8 +46,9 @@ class RowDigests:
         """The digest of every one of `places`, not read again where rows of the same fingerprints were read before."""
         known = [place for place in places if self.fingerprint(*place) is not None]
         found: dict[Place, str] = {}
-        if known and self.caching.path() is not None:
+        store = TokenStore(self.caching)
+        if known and store.shares:
             key = short(json.dumps([self.fingerprint(*place) for place in known]))
-            told = TokenStore(self.caching).text(f"{key}.digests", lambda: "\n".join(self.digest(*p) for p in known))
+            told = store.text(f"{key}.digests", lambda: "\n".join(self.digest(*p) for p in known))
             found = dict(zip(known, told.split(), strict=True))
         return {place: found.get(place) or self.digest(*place) for place in places}

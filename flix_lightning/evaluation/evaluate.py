@@ -55,6 +55,7 @@ def evaluate(
     trainer.test(module, datamodule=data, verbose=False)
     scores = {
         **{key: record[key] for key in ("name", "config", "parameters", "steps", "best_step", "seconds")},
+        "precision": trainer.precision,
         "split": split,
         "benchmark": scored_on.name,
         "unseen_language": asdict(unseen_language),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.training.results import columns
 from flix_lightning.training.run_directory import INCIDENTAL
@@ -25,6 +26,8 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def settings(record: Record) -> dict[str, Any]:
     """What tells a run from others, by dotted key; its seed apart."""
     told = {"adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()}
+    if "precision" in record:
+        told["trainer.precision"] = record["precision"]  # what `auto` became
     told = {key: value for key, value in told.items() if not UNTOLD & {key, key.partition(".")[0]}}
     return {
         key: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value for key, value in told.items()
@@ -45,6 +48,16 @@ def _same(key: str, one: Any, other: Any) -> bool:
     if key.endswith("._target_"):
         return str(one).rpartition(".")[2] == str(other).rpartition(".")[2]
     return one == other
+
+
+def check_one_format(place: str, records: Iterable[Record]) -> None:
+    """
+    Raises:
+        FlixError: the records were computed in several number formats, which no table averages over.
+    """
+    formats = sorted({record["precision"] for record in records if "precision" in record})
+    if len(formats) > 1:
+        raise FlixError(f"{place}: records in the number formats {' and '.join(formats)} make no one table.")
 
 
 def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[Record]]]:

@@ -7,7 +7,7 @@ from typing import Any
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.cells import JOIN
 from flix_lightning.evaluation.compositional.records import METHODS
-from flix_lightning.report.comparison import spread
+from flix_lightning.report.comparison import check_one_format, spread
 
 GROUPS = {
     "QA + translation": ("qa", "translation"),
@@ -27,7 +27,13 @@ def group_scores(record: Mapping[str, Any]) -> list[float]:
 
 
 def study_table(records: Iterable[Mapping[str, Any]]) -> str:
-    """Markdown; methods in the order of `METHODS`, the best of each group in bold."""
+    """Markdown; methods in the order of `METHODS`, the best of each group in bold.
+
+    Raises:
+        FlixError: their models were trained in several number formats.
+    """
+    records = list(records)
+    check_one_format("the compositional study", records)
     methods: dict[str, list[Mapping[str, Any]]] = {}
     for record in sorted(records, key=lambda record: (METHODS.index(record["method"]), record["seed"])):
         methods.setdefault(record["method"], []).append(record)

@@ -9,7 +9,7 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.languages import family, script
 from flix_lightning.evaluation.unseen.policy import STAND_INS
-from flix_lightning.report.comparison import Record, spread
+from flix_lightning.report.comparison import Record, check_one_format, spread
 
 FOLDER = "unseen_languages"  # of results/: what `flix evaluate` wrote, by policy
 
@@ -30,7 +30,12 @@ def collect_policies(runs: Sequence[Path], results: Path) -> None:
 
 
 def policies_table(scores: Sequence[Record]) -> str:
-    """A Markdown table of the scores of unseen languages, mean ± standard deviation over seeds."""
+    """A Markdown table of the scores of unseen languages, mean ± standard deviation over seeds.
+
+    Raises:
+        FlixError: they were computed in several number formats.
+    """
+    check_one_format("--policies", scores)
     policies = [p for p in STAND_INS if any(record["unseen_language"]["stand_in"] == p for record in scores)]
     by_cell: dict[tuple[str, str], dict[str, list[float]]] = {}
     means: dict[str, list[float]] = {policy: [] for policy in policies}

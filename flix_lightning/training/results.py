@@ -1,11 +1,8 @@
 """The record of a run: one JSON file with everything its tables and plots are made of."""
 
 import json
-import platform
 import resource
-import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -22,8 +19,6 @@ from flix_lightning.data.tasks import Task
 if TYPE_CHECKING:  # reports read records, and need no torch
     from flix_lightning.adapters.composition import Composer
     from flix_lightning.adapters.injection import AdapterBank
-
-VERSIONED = ("torch", "lightning", "transformers", "hydra-core", "babel", "numpy")
 
 
 def parameters_by_axis(
@@ -71,15 +66,6 @@ def columns(cells: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
     return {key: fmean(found[key]) for key in keys}
 
 
-def environment() -> dict[str, str]:
-    """What the run was computed with."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
-    versions = {package: version(package) for package in VERSIONED}
-    return {"commit": commit.stdout.strip(), "python": platform.python_version(), **versions}
-
-
 def peak_memory_mib() -> float:
     """The largest resident memory of this process, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -99,3 +85,8 @@ def read_record(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FlixError(f"run: {str(run)!r} holds no record.json; it is not a finished run.")
     return json.loads(path.read_text(encoding="utf8"))
+
+
+def precision_of(record: Mapping[str, Any]) -> str:
+    """The number format of a finished run; records from before `auto` have it in their config only."""
+    return record.get("precision") or record["config"]["trainer"]["precision"]

@@ -22,9 +22,12 @@ from flix_lightning.training.callbacks import check_monitors
 from flix_lightning.training.checkpoint_files import STEPS
 from flix_lightning.training.checkpoints import Checkpoints, last_state, newest_sound
 from flix_lightning.training.credentials import refuse_credentials
+from flix_lightning.training.environment import environment
+from flix_lightning.training.kept_precision import keep_precision, run_precision
 from flix_lightning.training.lock import locked
+from flix_lightning.training.plan import Plan, dry_run
 from flix_lightning.training.preemption import Preemption
-from flix_lightning.training.results import cell_rows, environment, mixing_shares, read_record, write_record
+from flix_lightning.training.results import cell_rows, mixing_shares, read_record, write_record
 from flix_lightning.training.run_data import RunData, in_short, write_data
 from flix_lightning.training.steps import StepLoss, StepSeed
 from flix_lightning.training.tracking.ending import CloseOnError, log_results
@@ -40,8 +43,9 @@ def train(
     logger: Logger | Sequence[Logger] | None,
     overrides: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
-) -> dict[str, Any]:
-    """Train to `trainer.max_steps`, continuing from the run's last checkpoint; returns the record it wrote.
+) -> dict[str, Any] | None:
+    """Train to `trainer.max_steps`, continuing from the run's last checkpoint; returns the record it wrote. With
+    `dry_run` only say what would be trained, and return nothing.
 
     A run that has none starts from that of the run it continues, if its config names one in `continue_from`.
 
@@ -57,15 +61,17 @@ def train(
         FlixError: a setting that cannot be.
     """
     quieten()
+    around = environment()
     refuse_credentials({**config, "overrides": overrides})
     settings = fill("trainer", TrainerSettings, config["trainer"])
     if settings.gradient_checkpointing:
         backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
-    experiment = build_experiment(config, benchmark, backbone)
+    experiment, dry = build_experiment(config, benchmark, backbone), config.get("dry_run", False)
     if settings.compile:
         experiment.module.compile_training()
     check_monitors(callbacks, experiment.module.logged(experiment.datamodule.validated_cells))
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
+    precision = run_precision(run, settings.precision, settings.accelerator, waits=not dry)
     folder, validate_every = run / "checkpoints", min(settings.validate_every, settings.max_steps)
     saved = Checkpoints(
         folder,
@@ -79,31 +85,33 @@ def train(
     data = RunData.of(config, experiment.datamodule.mixture, benchmark)
     if any(folder.glob(STEPS)):
         data.check(run, "unfinished", needed=True)
-    elif config.get("continue_from"):
+    elif last_state(config.get("continue_from")):
         data.check(Path(config["continue_from"]), "finished", needed=True)
     found = data.plain()
     use = FeatureUse(experiment.module.composer)
     tracked = [use, AxisNorms(), CloseOnError()] if logger else [use]
-    own = [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved, *tracked]
-    trainer = settings.build(run, logger, [*own, *callbacks])
+    plan = Plan(settings, precision, run)
+    own = [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved, plan, *tracked]
+    trainer = settings.build(run, precision, logger, [*own, *callbacks])
     micro_batches = experiment.datamodule.batching.micro_batches(trainer.world_size)
     trainer.accumulate_grad_batches = micro_batches
     trainer.val_check_interval = validate_every * micro_batches
+    if dry:
+        return dry_run(plan, trainer, experiment)
+    experiment.datamodule.shown = settings.progress and trainer.is_global_zero
     make_directory(run)
     with locked(run) if trainer.is_global_zero else nullcontext():
         for one in trainer.loggers:
             one.log_hyperparams(config)
         if trainer.is_global_zero:
             write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
+            keep_precision(run, precision)
             write_data(run, found)
             write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
         start = newest_sound(folder) or last_state(config.get("continue_from"))
         trainer.fit(experiment.module, experiment.datamodule, ckpt_path=start)
-        record = {
-            **score_best(config, trainer, experiment, saved),
-            "feature_use": use.counts(),
-            "data": in_short(found),
-        }
+        known = {"environment": around, "precision": precision, "data": in_short(found)}
+        record = {**score_best(config, trainer, experiment, saved, known), "feature_use": use.counts()}
         if trainer.is_global_zero:
             mixture = experiment.datamodule.mixture
             experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier))
@@ -128,9 +136,17 @@ def finished_record(config: Mapping[str, Any], run: Path, benchmark: Benchmark) 
 
 
 def score_best(
-    config: Mapping[str, Any], trainer: Trainer, experiment: Experiment, saved: Checkpoints
+    config: Mapping[str, Any],
+    trainer: Trainer,
+    experiment: Experiment,
+    saved: Checkpoints,
+    known: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The record of a trained run, its test scores those of the best adapters, which the module then holds."""
+    """The record of a trained run, its test scores those of the best adapters, which the module then holds.
+
+    Args:
+        known: what the record says that was known before it began.
+    """
     module, data = experiment.module, experiment.datamodule
     module.load_trained_state(saved.best_adapters)
     data.score(data.mixture.cells, "test")
@@ -140,7 +156,7 @@ def score_best(
         "benchmark": data.benchmark.name,
         "split": "test",
         "config": config,
-        "environment": environment(),
+        **known,
         "parameters": module.parameters_by_axis(),
         "active_rank": module.composer.active_rank(data.mixture.train),
         "steps": trainer.global_step,

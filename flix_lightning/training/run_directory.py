@@ -17,6 +17,7 @@ INCIDENTAL = (
     "run_dir",
     "logger",
     "trust",
+    "dry_run",
     "data.micro_batch_size",
     "data.eval_batch_size",
     "data.eval_batch_tokens",

@@ -31,6 +31,7 @@ class Sections:
     warm_start: Section | None = None
     continue_from: Location | None = None
     trust: str | tuple[str, ...] = ()
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         for key in ("mixture", "adapter"):

@@ -9,14 +9,15 @@ from typing import Any, Literal
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import Count, Positive, Text, checked
+from flix_lightning.models.precision import check_precision
 from flix_lightning.training.checkpoints import WholeFiles
+from flix_lightning.training.cluster import cluster_environments
 from flix_lightning.training.flags import check_flags
 from flix_lightning.training.progress import progress
 from flix_lightning.training.sharding import MeanGradients, ShardedBackbone
@@ -30,8 +31,9 @@ class TrainerSettings:
     """How long, on what and how often.
 
     Args:
-        accelerator, devices, num_nodes, strategy, precision: Lightning's; strategy `fsdp2` shares out a backbone that
-            does not fit one device.
+        accelerator, devices, num_nodes, strategy: Lightning's; strategy `fsdp2` shares out a backbone that does not
+            fit one device.
+        precision: of products, one of `PRECISIONS`.
         max_steps: the length of training.
         validate_every, checkpoint_every: in steps; the last step is validated and saved too.
         keep_checkpoints: how many are kept, in case the last is damaged.
@@ -62,10 +64,20 @@ class TrainerSettings:
     lightning: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_precision("trainer.precision", self.precision)
         check_flags(self.lightning)
 
-    def build(self, run: Path, logger: Logger | Iterable[Logger] | None, callbacks: Sequence[Callback]) -> Trainer:
+    def build(
+        self,
+        run: Path,
+        precision: str,
+        logger: Logger | Iterable[Logger] | None,
+        callbacks: Sequence[Callback],
+    ) -> Trainer:
         """The trainer of one run; how it splits a step into micro-batches is set once its processes are known.
+
+        Args:
+            precision: what the run computes in, see `run_precision`.
 
         Raises:
             FlixError: see `lightning_trainer`.
@@ -74,14 +86,12 @@ class TrainerSettings:
         own = {"ddp": partial(DDPStrategy, forward_sync_buffers=False), "fsdp2": ShardedBackbone}
         strategy = own[self.strategy]() if self.strategy in own else self.strategy
         sharing = [MeanGradients()] if self.strategy == "fsdp2" else []
-        # Lightning's own requeueing saves elsewhere and outside of the schedule; see preemption.py
-        slurm = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
         return lightning_trainer(
             accelerator=self.accelerator,
             devices=self.devices,
             num_nodes=self.num_nodes,
             strategy=strategy,
-            precision=self.precision,
+            precision=precision,
             max_steps=self.max_steps,
             max_epochs=1,
             gradient_clip_val=self.gradient_clip,
@@ -93,7 +103,7 @@ class TrainerSettings:
             enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in shown),
             default_root_dir=run,
             logger=logger or False,
-            plugins=[WholeFiles(), *slurm],
+            plugins=[WholeFiles()],
             callbacks=[*sharing, *callbacks, *shown],
             **self.lightning,
         )
@@ -103,9 +113,10 @@ def lightning_trainer(**settings: Any) -> Trainer:
     """Lightning's trainer, without its table of the model.
 
     Raises:
-        FlixError: what Lightning refuses: devices that are not there, an unknown strategy or precision.
+        FlixError: what Lightning refuses: devices that are not there, an unknown strategy.
     """
     try:
-        return Trainer(**settings, enable_model_summary=False)
+        plugins = [*settings.pop("plugins", []), *cluster_environments(settings.get("num_nodes", 1))]
+        return Trainer(**settings, plugins=plugins, enable_model_summary=False)
     except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, MisconfigurationException) as error:
         raise FlixError(f"trainer: {' '.join(str(error).split())}") from error

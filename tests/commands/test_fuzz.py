@@ -64,7 +64,7 @@ def build(chosen: list[str]) -> None:
     run = run_directory(config)
     make_loggers(config.get("logger") or {}, run, COMPOSED)
     make_callbacks(config.get("callbacks") or {}, COMPOSED)
-    trainer = fill("trainer", TrainerSettings, config["trainer"]).build(run, None, [])
+    trainer = fill("trainer", TrainerSettings, config["trainer"]).build(run, "32-true", None, [])
     load_benchmark(config["benchmark"])
     experiment = build_experiment(config, small_benchmark(), untrained_backbone())
     experiment.datamodule.batching.micro_batches(trainer.world_size)

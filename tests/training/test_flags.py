@@ -32,11 +32,11 @@ def test_every_flag_of_lightning_passes_or_is_refused_with_a_reason():
 
 def test_what_passes_reaches_lightning():
     section = composed("trainer.accelerator=cpu", "+trainer.lightning.gradient_clip_algorithm=value")["trainer"]
-    trainer = fill("trainer", TrainerSettings, section).build(Path("run"), None, [])
+    trainer = fill("trainer", TrainerSettings, section).build(Path("run"), "32-true", None, [])
     assert trainer.gradient_clip_algorithm == "value"
     section["lightning"] = {"gradient_clip_algorithm": "median"}
     with pytest.raises(FlixError, match="trainer: .*median"):
-        fill("trainer", TrainerSettings, section).build(Path("run"), None, [])
+        fill("trainer", TrainerSettings, section).build(Path("run"), "32-true", None, [])
 
 
 def test_what_changes_results_enters_the_hash_and_what_does_not_stays_out():

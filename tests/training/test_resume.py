@@ -6,6 +6,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -149,7 +150,7 @@ def test_slurms_warning_saves_the_step_and_requeues(warning, requeued, whole, mo
         patch.setenv("SLURM_JOB_ID", "9")
         patch.setenv("SLURM_ARRAY_JOB_ID", "7")
         patch.setenv("SLURM_ARRAY_TASK_ID", "2")
-        patch.setattr(preemption.subprocess, "run", lambda command, **_: calls.append(command))
+        patch.setattr(preemption, "subprocess", SimpleNamespace(run=lambda command, **_: calls.append(command)))
         patch.setattr(FlixModule, "training_step", warned)
         run_small("cut")
     signal.signal(signal.SIGUSR2, before)

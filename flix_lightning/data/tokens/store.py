@@ -51,6 +51,7 @@ class TokenStore:
 
     def __init__(self, caching: Caching) -> None:
         self.caching = caching
+        self.keeps = True  # for other runs, what is made here
 
     def file(
         self, key: str, lasting: bool, rows: Callable[[], Iterable[tuple[Encoded, bool]]], largest_id: int
@@ -81,7 +82,7 @@ class TokenStore:
         shared = self._shared if lasting else None
         if shared is not None and (found := read(shared / key)) is not None:
             return found
-        directory = shared if shared is not None and self._shared_is_writable else self._temporary
+        directory = shared if shared is not None and self.keeps and self._shared_is_writable else self._temporary
         path = directory / key
         try:
             with FileLock(f"{path}.lock"):
@@ -95,6 +96,11 @@ class TokenStore:
                 f"no room for tokenised data in {directory}: {error.strerror}; free some, or set data.cache.directory."
             ) from error
         return read(path)
+
+    @property
+    def shares(self) -> bool:
+        """Whether files are kept for other runs."""
+        return self._shared is not None
 
     @cached_property
     def _shared(self) -> Path | None:

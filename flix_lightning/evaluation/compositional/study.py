@@ -10,7 +10,7 @@ from flix_lightning.data.cells import JOIN
 from flix_lightning.evaluation.compositional.methods import Setting
 from flix_lightning.evaluation.compositional.records import deciding, read_records
 from flix_lightning.evaluation.compositional.serving import Served, composed, latency_ratio, scores
-from flix_lightning.training.results import environment
+from flix_lightning.training.environment import environment
 
 BYTES = 4  # of a stored parameter
 
@@ -21,11 +21,13 @@ class Study:
     Args:
         file: of the records, of all seeds.
         setting: what the methods are made from.
+        precision: the number format that its runs train in.
         overrides: what the user typed to change the study.
     """
 
-    def __init__(self, file: Path, setting: Setting, overrides: Sequence[str] = ()) -> None:
+    def __init__(self, file: Path, setting: Setting, precision: str, overrides: Sequence[str] = ()) -> None:
         self.file, self.setting, self.overrides = file, setting, deciding(overrides)
+        self.precision = precision
         file.parent.mkdir(parents=True, exist_ok=True)
 
     def record(
@@ -58,6 +60,7 @@ class Study:
         return {
             "method": method,
             "seed": self.setting.seed,
+            "precision": self.precision,
             "overrides": self.overrides,
             "passes": len(served.passes),
             "added_parameters": added,

@@ -9,9 +9,11 @@ from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from flix_lightning.common.errors import FlixError
+from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.common.settings import Text
 from flix_lightning.common.targets import Trust, construct
+
+MODES = ("online", "offline", "shared", "disabled", "dryrun")  # of W&B
 
 
 def wandb_logger(
@@ -24,7 +26,12 @@ def wandb_logger(
         project, entity: where the run appears; entity is the user or team.
         group: of runs shown together: a sweep, or the seeds of an experiment.
         offline: keep the run on disk, for `wandb sync`; null: where there is neither a key nor a WANDB_MODE.
+
+    Raises:
+        FlixError: a WANDB_MODE that W&B does not know.
     """
+    if (mode := os.environ.get("WANDB_MODE", "online")) not in MODES:
+        raise unknown("WANDB_MODE in the environment", mode, MODES)
     if offline is None:
         offline = "WANDB_MODE" not in os.environ and not has_wandb_key()
     name, config_hash = save_dir.parent.name, save_dir.name

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
-from importlib.metadata import version
 from inspect import getfile
 from itertools import islice
 from pathlib import Path
+
+import babel
 
 from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.common.settings import Count, Seed, checked
@@ -43,7 +44,7 @@ class Drawn(Benchmark):
 
     def fingerprint(self, cell: Cell, split: str) -> str:
         """Of all that decides a cell's rows: their number, the seed, CLDR's release and the code that draws them."""
-        return f"{cell}/{split}/{self.count(cell, split)}/{self.seed}/{version('babel')}/{self._code}"
+        return f"{cell}/{split}/{self.count(cell, split)}/{self.seed}/{babel.__version__}/{self._code}"
 
     @cached_property
     def _code(self) -> list[str]:
