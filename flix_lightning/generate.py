@@ -5,7 +5,8 @@ A request is a line of JSON, with the task's fields in the place of `text` where
     {"task": "ner", "language": "sw", "text": "22 Aprili 2022 na Kifini"}
 
 The answers come in the same order, each the request with an `answer`, to the screen or to `out`. Further keys:
-`batch_size=64`, `max_new_tokens=N`, `device=cpu`.
+`batch_size=64`, `max_new_tokens=N`, `device=cpu`. With `temperature=T`, above 0, answers are drawn, not the likeliest:
+`top_p=P` and `seed=N` then say how, and `num_answers=N` gives each request so many, as a list `answers`.
 """
 
 import json
@@ -56,8 +57,16 @@ def answer(
     batch_size: int = 64,
     max_new_tokens: int | None = None,
     device: str | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+    num_answers: int | None = None,
 ) -> None:
     """Answer the file `requests` by a finished run; see the head of this file."""
+    drawing = {"temperature": temperature, "top_p": top_p, "seed": seed, "num_answers": num_answers}
+    drawing = {name: value for name, value in drawing.items() if value is not None}
+    if drawing and temperature is None:
+        raise FlixError(f"{', '.join(drawing)}: of drawn answers only; set temperature=1 as well.")
     asked = read_requests(Path(requests))
 
     from flix_lightning.inference import FlixModel
@@ -66,10 +75,14 @@ def answer(
     quieten()
     columns = ([request[key] for request in asked] for key in OWN)
     model = FlixModel.from_run(run, device)
-    answers = model.generate(list(map(text_of, asked)), *columns, batch_size, max_new_tokens)
-    told = "".join(
-        json.dumps({**request, "answer": said}, ensure_ascii=False) + "\n" for request, said in zip(asked, answers)
-    )
+    wanted = (list(map(text_of, asked)), *columns)
+    sizes = {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
+    if drawing:
+        drawn = model.sample(*wanted, **drawing, **sizes)
+        answers = [{"answers": said} if num_answers else {"answer": said[0]} for said in drawn]
+    else:
+        answers = [{"answer": said} for said in model.generate(*wanted, **sizes)]
+    told = "".join(json.dumps({**request, **said}, ensure_ascii=False) + "\n" for request, said in zip(asked, answers))
     if out is None:
         sys.stdout.write(told)
     else:

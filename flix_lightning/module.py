@@ -15,8 +15,9 @@ from flix_lightning.bank import ADAPTER, Bank
 from flix_lightning.batches import EvalBatch, TrainBatch
 from flix_lightning.composition import ActiveComposition, Composer, FeatureDropout
 from flix_lightning.features import Cell, Feature
-from flix_lightning.generation import greedy
+from flix_lightning.generation import answers
 from flix_lightning.injection import ALL_LINEAR, adapter_state, inject, load_adapter_state
+from flix_lightning.models.decoder_start import decoder_inputs
 from flix_lightning.optim import ActiveRowsAdamW
 from flix_lightning.optimization import Optimization
 from flix_lightning.results import parameters_by_axis
@@ -126,7 +127,7 @@ class FlixModule(LightningModule):
         inputs = dict(inputs)
         labels = inputs.pop("labels")
         if self.backbone.config.is_encoder_decoder:
-            inputs["decoder_input_ids"] = self.backbone.prepare_decoder_input_ids_from_labels(labels)
+            inputs["decoder_input_ids"] = decoder_inputs(labels, self.backbone.config)
         else:
             del inputs["attention_mask"]  # rows are padded on the right, where a causal model's earlier tokens look not
         self.head.places = places[0]
@@ -169,7 +170,7 @@ class FlixModule(LightningModule):
     def generate(self, batch: EvalBatch) -> list[str]:
         """Greedy continuations, one an example, in a batch that mixes cells."""
         self.active.set(self.composer.compose(batch.cells).to(self.device))
-        return greedy(self.backbone, self.tokenizer, batch.inputs, batch.max_new_tokens)
+        return answers(self.backbone, self.tokenizer, batch.inputs, batch.limits)
 
     def _start_scoring(self, cells: Sequence[Cell]) -> None:
         self.scores = CellScores(cells, self.tasks).to(self.device)
