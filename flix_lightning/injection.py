@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from flix_lightning.adapters import AdapterBank
 from flix_lightning.composition import ActiveComposition
 from flix_lightning.errors import FlixError
-from flix_lightning.probe import LINEAR, adaptable
+from flix_lightning.probe import adaptable, is_linear
 
 ALL_LINEAR = "all-linear"  # every linear but the output embedding: attention and feed-forward projections
 
@@ -21,7 +21,7 @@ def target_names(backbone: PreTrainedModel, target_modules: str | Sequence[str])
         FlixError: an ending that no linear has.
     """
     head = backbone.get_output_embeddings()
-    linears = [name for name, module in backbone.named_modules() if isinstance(module, LINEAR) and module is not head]
+    linears = [name for name, module in backbone.named_modules() if is_linear(module) and module is not head]
     if not linears:
         raise FlixError(f"{type(backbone).__name__} has no linear layer to adapt.")
     if target_modules == ALL_LINEAR:

@@ -23,6 +23,7 @@ from transformers.pytorch_utils import Conv1D
 from flix_lightning.errors import FlixError
 
 LINEAR = (nn.Linear, Conv1D)  # GPT-2's Conv1D is a linear layer with its weight transposed
+COMPUTED = (torch.float32, torch.bfloat16, torch.float16)  # other formats are a quantization library's own layers
 ROWS, LENGTH, TARGETS = 3, 5, 4  # of the batch that is tried: no length is a multiple of the rows
 ORDER = (2, 0, 1)  # the rows again, in another order
 
@@ -30,6 +31,23 @@ ORDER = (2, 0, 1)  # the rows again, in another order
 def sizes(linear: nn.Module) -> tuple[int, int]:
     """Inputs and outputs of a linear layer."""
     return (linear.nx, linear.nf) if isinstance(linear, Conv1D) else (linear.in_features, linear.out_features)
+
+
+@torch.no_grad()
+def is_linear(module: nn.Module) -> bool:
+    """Whether `module` is a linear layer, and one that gives x W^T + b and nothing else: some models' routers are made
+    of linear layers and give what they choose.
+    """
+    if not isinstance(module, LINEAR):
+        return False
+    if type(module).forward in (nn.Linear.forward, Conv1D.forward) or module.weight.dtype not in COMPUTED:
+        return True
+    one = module.weight.new_ones(1, module.in_features)
+    try:
+        own, plain = module(one), nn.functional.linear(one, module.weight, module.bias)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return False
+    return isinstance(own, Tensor) and own.shape == plain.shape and torch.allclose(own, plain, rtol=1e-2, atol=1e-3)
 
 
 def adaptable(backbone: PreTrainedModel, names: Sequence[str]) -> list[str]:
@@ -149,7 +167,7 @@ class _Reads(TorchFunctionMode):
 @contextmanager
 def _stand_ins(backbone: PreTrainedModel, run: _Run) -> Iterator[None]:
     """Within, linear layers copy their input, calls are noted, dropout is off, and attention runs on any device."""
-    linears = [module for module in backbone.modules() if isinstance(module, LINEAR)]
+    linears = [module for module in backbone.modules() if is_linear(module)]
     before = [module.__dict__.get("forward") for module in linears]
     modes = [(module, module.training) for module in backbone.modules()]
     attention = backbone.config._attn_implementation
@@ -176,7 +194,7 @@ def _stand_ins(backbone: PreTrainedModel, run: _Run) -> Iterator[None]:
 
 def _note(run: _Run, module: nn.Module, inputs: tuple[Any, ...]) -> None:
     run.called.add(module)
-    if isinstance(module, LINEAR) and inputs:
+    if "forward" in module.__dict__ and inputs:
         run.inputs[-1][module].append(inputs[0])
 
 
