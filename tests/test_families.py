@@ -125,7 +125,6 @@ def test_the_loss_is_that_of_transformers_on_the_merged_models(adapted):
     is_encoder_decoder = adapted.bare.config.is_encoder_decoder
     batch = training_batch(rows(), PAD, is_encoder_decoder)
     adapted.serve(SERVED)
-    total = adapted.module.target_loss(batch, target_places(batch["labels"], is_encoder_decoder))
     wanted = 0.0
     for row, cell in zip(rows(), SERVED):
         padded = training_batch([row], PAD, is_encoder_decoder)
@@ -133,6 +132,7 @@ def test_the_loss_is_that_of_transformers_on_the_merged_models(adapted):
         one = {key: tensor.contiguous() for key, tensor in one.items()}
         with torch.no_grad():
             wanted += adapted.merged(cell)(**one, use_cache=False).loss * len(row.target)
+    total = adapted.module.target_loss(batch, target_places(batch["labels"], is_encoder_decoder))
     torch.testing.assert_close(total, wanted, rtol=1e-4, atol=1e-3)
 
 
@@ -167,7 +167,8 @@ def test_answers_are_those_of_transformers_greedy_search_on_the_merged_models(ad
         config = GenerationConfig(**clean, **start, eos_token_id=VOCAB + 1)
         tokens = merged.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), generation_config=config)
         wanted.append(tokens[0, 1 if is_encoder_decoder else len(row.prompt) :].tolist())
-    assert len(set(map(tuple, wanted))) == ROWS, "equal answers would hide a mix-up"
+    assert len(set(map(tuple, wanted))) > 2, "equal answers would hide a mix-up"
+    assert sum(len(set(said)) for said in wanted) > 2 * ROWS, "answers of one token would hide wrong positions"
     end = max(range(3, VOCAB), key=lambda token: len({said.index(token) for said in wanted if token in said}))
     cut = [said[: said.index(end) + 1] if end in said else said for said in wanted]
     assert len(set(map(len, cut))) > 1, "rows that end together would hide a mix-up"

@@ -112,5 +112,9 @@ def family(name: str, seed: int = 0) -> PreTrainedModel:
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim >= 2:
-                parameter.normal_(0, 0.2)
+                parameter.normal_(0, 0.6)
+        head = model.get_output_embeddings()
+        if head.weight is model.get_input_embeddings().weight:  # such a model repeats its last token for ever
+            head.weight = torch.nn.Parameter(torch.empty_like(head.weight).normal_(0, 0.6))
+            model.config.tie_word_embeddings = False
     return model

@@ -49,7 +49,9 @@ def with_room(tensor: Tensor, tokens: int) -> Tensor:
 
 def key_values(backbone: PreTrainedModel) -> Cache | None:
     """An empty cache for `backbone`; None where it keeps what it has read in a way of its own."""
-    if "past_key_values" not in signature(backbone.forward).parameters:
+    if "past_key_values" not in signature(backbone.forward).parameters or not type(
+        backbone
+    )._supports_default_dynamic_cache():
         return None
     config = backbone.config.get_text_config(decoder=True)
     cache = DynamicCache(config=config)
