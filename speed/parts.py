@@ -13,7 +13,7 @@ from flix_lightning.data.benchmarks.cldr.benchmark import Cldr
 from flix_lightning.data.datamodule import Batching, Mixing, MixtureDataModule
 from flix_lightning.data.mixture import Mixture
 from flix_lightning.data.tokens.store import Caching
-from flix_lightning.models.generation import greedy_tokens
+from flix_lightning.models.generation import new_tokens
 from flix_lightning.models.tiny import tiny_tokenizer
 from speed.contestants import STEPS, autocast, cells, flix_module, flix_step, peft_model
 from speed.paths import paths
@@ -46,7 +46,8 @@ def features(shape: Shape, rounds: int, quick: bool) -> Record:
 def generation(shape: Shape, rounds: int, quick: bool) -> Record:
     """(c) Generation for a batch of as many cells as rows: FLix, PEFT's mixed batches, one merged model."""
     rows = 8 if quick else CELLS
-    new_tokens = 2 if quick else NEW_TOKENS
+    length = 2 if quick else NEW_TOKENS
+    limits = [length] * rows
     known = cells(rows + 4)
     module, merged = (flix_module(shape, ("task", "language"), rows + 4) for _ in range(2))
     config = module.backbone.config
@@ -60,14 +61,14 @@ def generation(shape: Shape, rounds: int, quick: bool) -> Record:
         model.eval()
         model.generation_config.eos_token_id = None
     names = [f"a{row}" for row in range(rows)]
-    options = {"max_new_tokens": new_tokens, "do_sample": False, "num_beams": 1, "pad_token_id": PAD}
+    options = {"max_new_tokens": length, "do_sample": False, "num_beams": 1, "pad_token_id": PAD}
 
     def flix() -> None:
         module.active.set(module.composer.compose(known))
-        greedy_tokens(module.backbone, inputs, new_tokens, PAD, config.vocab_size + EOS)
+        new_tokens(module.backbone, inputs, limits, PAD, config.vocab_size + EOS)
 
     def plain() -> None:
-        greedy_tokens(merged.backbone, inputs, new_tokens, PAD, config.vocab_size + EOS)
+        new_tokens(merged.backbone, inputs, limits, PAD, config.vocab_size + EOS)
 
     contestants = {
         "flix": flix,
@@ -75,7 +76,7 @@ def generation(shape: Shape, rounds: int, quick: bool) -> Record:
         "merged": plain,
     }
     with autocast(), torch.inference_mode():
-        return {"seconds": interleaved(contestants, rounds), "rows": rows, "new_tokens": new_tokens}
+        return {"seconds": interleaved(contestants, rounds), "rows": rows, "new_tokens": length}
 
 
 def loading(shape: Shape, rounds: int, quick: bool) -> Record:

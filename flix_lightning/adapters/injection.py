@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from flix_lightning.adapters.composition import ActiveComposition
 from flix_lightning.adapters.layer import AdapterBank
+from flix_lightning.adapters.probe import adaptable, is_linear
 from flix_lightning.common.errors import FlixError
 
 ALL_LINEAR = "all-linear"  # every linear but the output embedding: attention and feed-forward projections
@@ -20,11 +21,9 @@ def target_names(backbone: PreTrainedModel, target_modules: str | Sequence[str])
         FlixError: an ending that no linear has.
     """
     head = backbone.get_output_embeddings()
-    linears = [
-        name for name, module in backbone.named_modules() if isinstance(module, nn.Linear) and module is not head
-    ]
+    linears = [name for name, module in backbone.named_modules() if is_linear(module) and module is not head]
     if not linears:
-        raise FlixError(f"{type(backbone).__name__} has no torch.nn.Linear layer to adapt.")
+        raise FlixError(f"{type(backbone).__name__} has no linear layer to adapt.")
     if target_modules == ALL_LINEAR:
         return linears
     endings = [target_modules] if isinstance(target_modules, str) else list(target_modules)
@@ -51,11 +50,20 @@ def inject(
     target_modules: str | Sequence[str] = ALL_LINEAR,
     scaling: float = 1.0,
 ) -> list[AdapterBank]:
-    """Freeze `backbone` and wrap its target linears in place, each with `ranks` ranks; returns the banks."""
+    """Freeze `backbone` and wrap its target linears in place, each with `ranks` ranks; returns the banks.
+
+    From here on no layer is dropped at random in training, as M2M100 and others do: all adapters learn at every step.
+
+    Raises:
+        FlixError: the model has banks already, no such targets, or targets where adapters would be wrong.
+    """
     if banks_of(backbone):
         raise FlixError(f"this {type(backbone).__name__} has adapter banks already; load a fresh one.")
-    names = target_names(backbone, target_modules)
+    names = adaptable(backbone, target_names(backbone, target_modules))
     backbone.requires_grad_(False)
+    for module in backbone.modules():
+        if hasattr(module, "layerdrop"):
+            module.layerdrop = 0.0
     banks = []
     for name in names:
         parent, _, child = name.rpartition(".")

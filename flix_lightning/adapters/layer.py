@@ -22,8 +22,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers.pytorch_utils import Conv1D
 
 from flix_lightning.adapters.composition import ActiveComposition, Composition, UsedRanks
+from flix_lightning.adapters.probe import sizes
 
 Factors = tuple[Tensor, Tensor]
 
@@ -32,7 +34,7 @@ class AdapterBank(nn.Module):
     """A frozen linear with stacked factors; a drop-in for the linear it wraps.
 
     Args:
-        base: the linear to adapt, in -> out; it is frozen here.
+        base: the linear to adapt, in -> out, or GPT-2's Conv1D, which is one; it is frozen here.
         ranks: the number of all features' ranks together.
         active: the holder that says which ranks serve which example.
         scaling: a factor on the whole update; 1 in the paper.
@@ -44,35 +46,28 @@ class AdapterBank(nn.Module):
         working_a, working_b: (capacity, in), (capacity, out), the rows of a training step (see `working_set`).
     """
 
-    def __init__(self, base: nn.Linear, ranks: int, active: ActiveComposition, scaling: float = 1.0) -> None:
+    def __init__(self, base: nn.Linear | Conv1D, ranks: int, active: ActiveComposition, scaling: float = 1.0) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
         self.active = active
         self.scaling = scaling
+        self.in_features, self.out_features = sizes(base)
         place = {"device": base.weight.device, "dtype": torch.float32}
-        self.lora_a = nn.Parameter(torch.empty(ranks, base.in_features, **place))
-        self.lora_b = nn.Parameter(torch.zeros(ranks, base.out_features, **place))
-        nn.init.uniform_(self.lora_a, -1 / math.sqrt(base.in_features), 1 / math.sqrt(base.in_features))
+        self.lora_a = nn.Parameter(torch.empty(ranks, self.in_features, **place))
+        self.lora_b = nn.Parameter(torch.zeros(ranks, self.out_features, **place))
+        nn.init.uniform_(self.lora_a, -1 / math.sqrt(self.in_features), 1 / math.sqrt(self.in_features))
         self.working_a: nn.Parameter | None = None
         self.working_b: nn.Parameter | None = None
         self._composed: dict[str, tuple] = {}
 
     @property
     def weight(self) -> Tensor:
-        """The frozen weight (out, in); some backbones read its dtype."""
+        """The frozen weight as the linear holds it; some backbones read its dtype."""
         return self.base.weight
 
     @property
     def bias(self) -> Tensor | None:
         return self.base.bias
-
-    @property
-    def in_features(self) -> int:
-        return self.base.in_features
-
-    @property
-    def out_features(self) -> int:
-        return self.base.out_features
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch * anything, in) or (batch, ..., in) -> the same with out; `batch` is the composition's.
@@ -187,12 +182,16 @@ class AdapterBank(nn.Module):
         return b.T @ a
 
     @torch.no_grad()
-    def merged(self, index: Tensor, weight: Tensor) -> nn.Linear:
-        """A plain linear that does what this bank does for that one composition."""
+    def merged(self, index: Tensor, weight: Tensor) -> nn.Linear | Conv1D:
+        """A plain linear of the base's kind that does what this bank does for that one composition."""
         place = {"device": self.weight.device, "dtype": self.weight.dtype}
         added = [bias for bias in (self.bias, self.shift(index, weight)) if bias is not None]
-        linear = nn.utils.skip_init(nn.Linear, self.in_features, self.out_features, bool(added), **place)
-        linear.weight.copy_(self.weight + self.delta_weight(index, weight))
+        delta = self.delta_weight(index, weight)
+        if isinstance(self.base, Conv1D):
+            linear, delta = Conv1D(self.out_features, self.in_features).to(**place), delta.T
+        else:
+            linear = nn.utils.skip_init(nn.Linear, self.in_features, self.out_features, bool(added), **place)
+        linear.weight.copy_(self.weight + delta)
         if added:
             linear.bias.copy_(sum(added))
         return linear.requires_grad_(False)

@@ -14,7 +14,7 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill
 
 STANDARD_INPUT = "-"
-CHOICES = ("batch_size", "max_new_tokens", "device", "trust")
+CHOICES = ("batch_size", "max_new_tokens", "temperature", "top_p", "seed", "num_answers", "device", "trust")
 OWN = ("run", "runs_dir", "requests", "task", "language", "text", "out", *CHOICES)
 
 
@@ -37,7 +37,7 @@ def task(config: DictConfig) -> None:
     chosen = {key: plain[key] for key in CHOICES}
     answered = fill("", answer, chosen, run=run, asked=asked)
     if typed is not None and plain["out"] is None:
-        print(answered[0]["answer"])
+        print("\n".join(answered[0].get("answers") or [answered[0]["answer"]]))
     else:
         fill("", tell, {"out": plain["out"]}, answered=answered)
 

@@ -41,7 +41,7 @@ class EvalBatch:
     Attributes:
         inputs: `input_ids`, `attention_mask`, (rows, length) each.
         cells, ids, targets: one an example.
-        max_new_tokens: generation stops there.
+        limits: tokens, where each one's answer stops.
         counted: False for a batch that another process scores, walked through only to keep step with it.
     """
 
@@ -49,7 +49,7 @@ class EvalBatch:
     cells: list[Cell]
     ids: list[str]
     targets: list[str]
-    max_new_tokens: int
+    limits: list[int]
     counted: bool = True
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Self:

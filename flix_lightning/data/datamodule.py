@@ -246,4 +246,4 @@ class MixtureDataModule(LightningDataModule):
     def _scoring_batch(self, rows: list[tuple[int, int, Cell, Example, Encoded]], counted: bool) -> EvalBatch:
         limits, _, cells, examples, encoded = (list(column) for column in zip(*rows))
         inputs = generation_batch(encoded, self.tokenizer.pad_token_id, self.tokenised.is_encoder_decoder)
-        return EvalBatch(inputs, cells, [e.id for e in examples], [e.target for e in examples], max(limits), counted)
+        return EvalBatch(inputs, cells, [e.id for e in examples], [e.target for e in examples], limits, counted)

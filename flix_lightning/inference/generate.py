@@ -64,18 +64,42 @@ def answer(
     asked: Sequence[Mapping[str, Any]],
     batch_size: Count = 64,
     max_new_tokens: Count | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+    num_answers: Count | None = None,
     device: Text | None = None,
     trust: str | tuple[str, ...] = (),
 ) -> list[dict[str, Any]]:
-    """The requests, each with the `answer` of a finished run; `trust` as in `FlixModel.from_run`."""
+    """The requests, each with the `answer` of a finished run, or with drawn `answers` where a number is asked for.
+
+    Args:
+        run: its directory.
+        asked: mappings with a task, a language and the fields of the task's prompt.
+        batch_size, max_new_tokens: see `FlixModel.generate`.
+        temperature, top_p, seed, num_answers: see `FlixModel.sample`; without a temperature nothing is drawn.
+        device, trust: see `FlixModel.from_run`.
+
+    Raises:
+        FlixError: a request that the run's tasks do not take, or settings of drawn answers without a temperature.
+    """
+    drawing = {"temperature": temperature, "top_p": top_p, "seed": seed, "num_answers": num_answers}
+    drawing = {name: value for name, value in drawing.items() if value is not None}
+    if drawing and temperature is None:
+        raise FlixError(f"{', '.join(drawing)}: of drawn answers only; set temperature=1 as well.")
     from flix_lightning.common.console import quieten
     from flix_lightning.inference.model import FlixModel
 
     quieten()
     columns = ([request[key] for request in asked] for key in OWN)
     model = FlixModel.from_run(run, device, trust=trust)
-    answers = model.generate(list(map(text_of, asked)), *columns, batch_size, max_new_tokens)
-    return [{**request, "answer": said} for request, said in zip(asked, answers, strict=True)]
+    wanted, sizes = (list(map(text_of, asked)), *columns), {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
+    if drawing:
+        drawn = model.sample(*wanted, **drawing, **sizes)
+        answers = [{"answers": said} if num_answers else {"answer": said[0]} for said in drawn]
+    else:
+        answers = [{"answer": said} for said in model.generate(*wanted, **sizes)]
+    return [{**request, **said} for request, said in zip(asked, answers, strict=True)]
 
 
 @checked("")

@@ -1,5 +1,6 @@
 """A trained bank ready to answer: requests of any tasks and languages, mixed in one batch."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,8 @@ from flix_lightning.data.mixture import build_mixture
 from flix_lightning.data.tasks import Task
 from flix_lightning.data.tokens.encoding import encode, generation_batch
 from flix_lightning.models.backbone import Backbone, stored_backbone
-from flix_lightning.models.generation import greedy
+from flix_lightning.models.generation import answers
+from flix_lightning.models.next_token import Sampling, likeliest
 from flix_lightning.training.run_directory import read_config
 
 Text = str | Mapping[str, str]  # the input, or the fields of the task's prompt
@@ -130,45 +132,101 @@ class FlixModel:
         Args:
             texts: inputs, without the words of the prompt; one alone, or several.
             task, language: of each text, or one for all.
-            batch_size: requests computed at once; those of like length, whatever their cells.
-            max_new_tokens: where an answer ends; by default where the longest answer of its batch may.
+            batch_size: answers computed at once; those of like length, whatever their cells. It changes none.
+            max_new_tokens: where an answer ends; by default where an answer of its task may.
 
         Raises:
             FlixError: an unknown task, as many texts as neither tasks nor languages, or a size out of its range.
         """
-        for name, size in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
-            if size is not None and not 1 <= size < 1 << 31:
-                raise FlixError(f"{name}: at least 1, below 2^31; got {size!r}.")
+        _check_sizes(batch_size=batch_size, max_new_tokens=max_new_tokens)
+        return self.answer(*self._requests(texts, task, language, max_new_tokens), batch_size)
+
+    def sample(
+        self,
+        texts: Text | Sequence[Text],
+        task: str | Sequence[str],
+        language: str | Sequence[str],
+        num_answers: int = 1,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        batch_size: int = 64,
+        max_new_tokens: int | None = None,
+    ) -> list[list[str]]:
+        """`num_answers` drawn answers to each of `texts`, in their order; see `Sampling` and `generate`.
+
+        Under one seed a request has the same answers whatever stands beside it; where it is asked again in the same
+        call, it has further ones.
+        """
+        _check_sizes(batch_size=batch_size, max_new_tokens=max_new_tokens, num_answers=num_answers)
+        sampling = Sampling(temperature, top_p, seed)
+        columns = self._requests(texts, task, language, max_new_tokens)
+        each = ([value for value in column for _ in range(num_answers)] for column in columns)
+        drawn = self.answer(*each, batch_size, sampling)
+        return [drawn[start : start + num_answers] for start in range(0, len(drawn), num_answers)]
+
+    def _requests(
+        self,
+        texts: Text | Sequence[Text],
+        task: str | Sequence[str],
+        language: str | Sequence[str],
+        max_new_tokens: int | None,
+    ) -> tuple[list[Cell], list[str], list[int]]:
+        """Cell, prompt and limit of each request."""
         texts = [texts] if isinstance(texts, str | Mapping) else list(texts)
         tasks, languages = _one_each("task", task, len(texts)), _one_each("language", language, len(texts))
         cells = [self.cell(*pair) for pair in zip(tasks, languages)]
         prompts = [self.prompt(text, cell) for text, cell in zip(texts, cells)]
         limits = [max_new_tokens or self.bank.tasks[cell.task].max_target_tokens for cell in cells]
-        return self.answer(cells, prompts, limits, batch_size)
+        return cells, prompts, limits
 
     def answer(
-        self, cells: Sequence[Cell], prompts: Sequence[str], limits: Sequence[int], batch_size: int = 64
+        self,
+        cells: Sequence[Cell],
+        prompts: Sequence[str],
+        limits: Sequence[int],
+        batch_size: int = 64,
+        sampling: Sampling | None = None,
     ) -> list[str]:
-        """Greedy answers to whole prompts, each served by its cell's features and at most its limit of tokens long."""
+        """Answers to whole prompts, each served by its cell's features and at most its limit of tokens long.
+
+        They are greedy without `sampling`; with it, a prompt that is repeated in a cell has another answer each time.
+        """
         is_encoder_decoder = self.backbone.config.is_encoder_decoder
         rows = encode(self.tokenizer, prompts, [""] * len(prompts), is_encoder_decoder) if prompts else []
         order = sorted(range(len(rows)), key=lambda i: (limits[i], len(rows[i].prompt)))
-        answers = [""] * len(rows)
+        said, names = [""] * len(rows), _numbered(cells, prompts)
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
             inputs = generation_batch([rows[i] for i in part], self.tokenizer.pad_token_id, is_encoder_decoder)
             inputs = {name: tensor.to(self.backbone.device) for name, tensor in inputs.items()}
             self.active.set(self.composer.compose([cells[i] for i in part]).to(self.backbone.device))
-            said = greedy(self.backbone, self.tokenizer, inputs, max(limits[i] for i in part))
-            for i, answer in zip(part, said, strict=True):
-                answers[i] = answer
-        return answers
+            choose = sampling.choose([names[i] for i in part]) if sampling else likeliest
+            found = answers(self.backbone, self.tokenizer, inputs, [limits[i] for i in part], choose)
+            for i, answer in zip(part, found, strict=True):
+                said[i] = answer
+        return said
 
 
 def prompt_fields(task: Task) -> list[str]:
     """The fields of a task's prompt that come with each example."""
     names = [field.partition(".")[0] for _, field, _, _ in Formatter().parse(task.prompt) if field]
     return [name for name in dict.fromkeys(names) if name != "language"]
+
+
+def _numbered(cells: Sequence[Cell], prompts: Sequence[str]) -> list[str]:
+    """A name for each answer: its cell, its prompt, and how often this was asked before."""
+    before, names = Counter(), []
+    for asked in zip(cells, prompts, strict=True):
+        names.append("/".join(map(str, (*asked, before[asked]))))
+        before[asked] += 1
+    return names
+
+
+def _check_sizes(**sizes: int | None) -> None:
+    for name, size in sizes.items():
+        if size is not None and not 1 <= size < 1 << 31:
+            raise FlixError(f"{name}: at least 1, below 2^31; got {size!r}.")
 
 
 def _one_each(what: str, value: str | Sequence[str], count: int) -> list[str]:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from flix_lightning.adapters.probe import LINEAR
+
 
 @contextmanager
 def converted_weights(model: nn.Module) -> Iterator[None]:
@@ -16,7 +18,7 @@ def converted_weights(model: nn.Module) -> Iterator[None]:
     Nothing changes outside of autocast, nor for quantized and sharded weights. For as long as it lasts it takes the
     memory of both formats.
     """
-    weights = {module: module.weight for module in model.modules() if isinstance(module, nn.Linear)}
+    weights = {module: module.weight for module in model.modules() if isinstance(module, LINEAR)}
     kind = next(model.parameters()).device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
     whole = {

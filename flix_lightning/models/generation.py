@@ -1,89 +1,146 @@
-"""Greedy generation: what a model with adapters, already composed, answers to a batch of prompts."""
+"""Generation: what a model with adapters, already composed, answers to a batch of prompts.
 
-from collections.abc import Mapping
-from typing import Any
+One loop for all models, with settings of its own. Nothing of a model's generation_config is taken over: no repetition
+penalty, no suppressed or forced token (so that mBART's and NLLB's decoders are not forced into a target language: the
+adapters say which). What a row is answered does not depend on the rows beside it.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from itertools import count
 
 import torch
 from torch import Tensor
-from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.utils import ModelOutput
 
 from flix_lightning.adapters.injection import banks_of
 from flix_lightning.models.autocast_weights import converted_weights
+from flix_lightning.models.decoder_start import decoder_start
+from flix_lightning.models.key_values import key_values
+from flix_lightning.models.next_token import Choose, likeliest
 
-SEGMENT = 16  # tokens between two looks at which rows have ended
+LOOK = 4  # tokens between two looks at which rows have ended
+LEAVE = 1 / 8  # the share of rows that has to have ended before these leave: leaving costs a copy of the cache
 
 
-@torch.inference_mode()
-def greedy(
-    backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, inputs: Mapping[str, Tensor], max_new_tokens: int
+def answers(
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    inputs: Mapping[str, Tensor],
+    limits: Sequence[int],
+    choose: Choose = likeliest,
 ) -> list[str]:
-    """The most likely continuation of each prompt, token by token.
-
-    Args:
-        inputs: `input_ids`, `attention_mask`, (rows, length) each, as `generation_batch` makes them.
-    """
-    tokens = greedy_tokens(backbone, inputs, max_new_tokens, tokenizer.pad_token_id, tokenizer.eos_token_id)
+    """The continuation of each prompt as text; see `new_tokens`."""
+    tokens = new_tokens(backbone, inputs, limits, tokenizer.pad_token_id, tokenizer.eos_token_id, choose)
     return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
 
 @torch.inference_mode()
-def greedy_tokens(
-    backbone: PreTrainedModel, inputs: Mapping[str, Tensor], max_new_tokens: int, pad_id: int, eos_id: int
+def new_tokens(
+    backbone: PreTrainedModel,
+    inputs: Mapping[str, Tensor],
+    limits: Sequence[int],
+    pad_id: int,
+    eos_id: int,
+    choose: Choose = likeliest,
 ) -> Tensor:
-    """New tokens, (rows, max_new_tokens), `pad_id` after the end of a row.
+    """The continuation of each prompt, token by token, (rows, longest continuation), `pad_id` after the end of a row.
 
-    Rows that have ended leave the batch, the composition and the key-value cache after every `SEGMENT` tokens: a batch
-    costs what its answers are long, not its longest answer times its rows.
+    Rows that have ended leave the batch, the composition and the key-value cache: a batch costs what its answers are
+    long, not its longest answer times its rows.
+
+    Args:
+        inputs: `input_ids`, `attention_mask`, (rows, length) each, as `generation_batch` makes them.
+        limits: of each row, at least 1: it ends after so many tokens, or with `eos_id`.
     """
     active = next((bank.active for bank in banks_of(backbone).values()), None)
     composition = active.current if active else None
-    is_encoder_decoder = backbone.config.is_encoder_decoder
-    answers = inputs["input_ids"].new_full((len(inputs["input_ids"]), max_new_tokens), pad_id)
-    going = torch.arange(len(answers), device=answers.device)
+    going = list(range(len(limits)))
+    left = torch.tensor(limits, device=inputs["input_ids"].device)  # of each row that goes on: tokens until its limit
+    found: list[tuple[list[int], Tensor]] = []
     with converted_weights(backbone):
-        state: dict[str, Any] = dict(inputs)
-        if is_encoder_decoder:
-            state = {"encoder_outputs": backbone.get_encoder()(**inputs), "attention_mask": inputs["attention_mask"]}
-        width = 1 if is_encoder_decoder else inputs["input_ids"].shape[1]
-        for start in range(0, max_new_tokens, SEGMENT):
-            found = backbone.generate(
-                **state,
-                max_new_tokens=min(SEGMENT, max_new_tokens - start),
-                do_sample=False,
-                num_beams=1,
-                pad_token_id=pad_id,
-                eos_token_id=eos_id,
-                return_dict_in_generate=True,
-            )
-            new = found.sequences[:, width:]
-            answers[going, start : start + new.shape[1]] = new
-            left = (new != eos_id).all(dim=1).nonzero().squeeze(1)
-            if not len(left):
-                break
-            going, width = going[left], found.sequences.shape[1]
-            state = _continued(state, found, left, is_encoder_decoder)
-            if composition is not None and len(composition.index) == len(answers):
-                active.set(composition.rows(going))
+        reading = Reading(backbone, inputs)
+        for step in count(1):
+            tokens = torch.where(left > 0, choose(reading.logits(), going), pad_id)
+            found.append((going, tokens))
+            left = torch.where(tokens == eos_id, 0, left - 1)
+            if step % LOOK == 0 or step == max(limits):
+                staying = (left > 0).nonzero().squeeze(1)
+                if not len(staying):
+                    break
+                ended = len(going) - len(staying)
+                if ended and ended >= LEAVE * len(going):
+                    left, tokens, going = left[staying], tokens[staying], [going[i] for i in staying.tolist()]
+                    reading.keep(staying)
+                    if composition is not None and len(composition.index) == len(limits):
+                        active.set(composition.rows(going))
+            reading.append(tokens)
     if active:
         active.set(composition)
-    return answers
+    table = inputs["input_ids"].new_full((len(limits), len(found)), pad_id)
+    for column, (rows, tokens) in enumerate(found):
+        table[rows, column] = tokens
+    return table
 
 
-def _continued(state: Mapping[str, Any], found: ModelOutput, left: Tensor, is_encoder_decoder: bool) -> dict[str, Any]:
-    """What `generate` goes on from, with the rows in `left` only."""
-    tokens, cache = found.sequences[left], found.past_key_values
-    seen = tokens.new_ones(tokens.shape)
-    if isinstance(cache, Cache):
-        if len(left) < len(found.sequences):
-            cache.batch_select_indices(left)
-    else:
-        cache = None  # of an own kind: what was read is read again
-    if is_encoder_decoder:
-        encoded = BaseModelOutput(last_hidden_state=state["encoder_outputs"].last_hidden_state[left])
-        own = {"encoder_outputs": encoded, "attention_mask": state["attention_mask"][left]}
-        return {**own, "decoder_input_ids": tokens, "decoder_attention_mask": seen, "past_key_values": cache}
-    mask = state["attention_mask"][left]
-    mask = torch.cat([mask, seen[:, mask.shape[1] :]], dim=1)
-    return {"input_ids": tokens, "attention_mask": mask, "past_key_values": cache}
+class Reading:
+    """What a model has read of every row that goes on: prompt and answer so far.
+
+    Args:
+        inputs: see `new_tokens`.
+    """
+
+    def __init__(self, backbone: PreTrainedModel, inputs: Mapping[str, Tensor]) -> None:
+        self.backbone, self.cache = backbone, key_values(backbone)
+        takes = signature(backbone.forward).parameters
+        self.options = {"use_cache": self.cache is not None, "return_dict": True}
+        if "logits_to_keep" in takes:
+            self.options["logits_to_keep"] = 1
+        self.mask, self.encoded, self.positions = inputs["attention_mask"], None, None
+        if backbone.config.is_encoder_decoder:
+            self.encoded = backbone.get_encoder()(**inputs).last_hidden_state
+            self.tokens = self.mask.new_full((len(self.mask), 1), decoder_start(backbone.config))
+        else:
+            self.tokens = inputs["input_ids"]
+            if "position_ids" in takes:
+                self.positions = (self.mask.cumsum(dim=1) - 1).clamp(min=0)  # padding stands on the left
+        if self.cache is None:
+            warnings.warn(
+                f"{type(backbone).__name__} keeps what it has read in a way of its own: every token is generated from "
+                "the whole text before it, which is slow.",
+                stacklevel=2,
+            )
+
+    def logits(self) -> Tensor:
+        """(rows, vocabulary), for the next token of every row."""
+        inputs = {"attention_mask": self.mask, **self.options}
+        if self.encoded is None:
+            inputs["input_ids"] = self.tokens
+        else:
+            inputs["decoder_input_ids"] = self.tokens
+            inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=self.encoded)
+        if self.positions is not None:
+            inputs["position_ids"] = self.positions
+        if self.cache is not None:
+            inputs["past_key_values"] = self.cache
+        return self.backbone(**inputs).logits[:, -1]
+
+    def append(self, tokens: Tensor) -> None:
+        """One more token (rows,) for every row."""
+        tokens = tokens[:, None]
+        if self.encoded is None:
+            self.mask = torch.cat([self.mask, torch.ones_like(tokens)], dim=1)
+        if self.positions is not None:
+            following = self.positions[:, -1:] + 1
+            self.positions = following if self.cache else torch.cat([self.positions, following], dim=1)
+        self.tokens = tokens if self.cache is not None else torch.cat([self.tokens, tokens], dim=1)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with `rows` only, before their next token is appended."""
+        for name in ("tokens", "mask", "encoded", "positions"):
+            if getattr(self, name) is not None:
+                setattr(self, name, getattr(self, name)[rows])
+        if self.cache is not None:
+            self.cache.reorder_cache(rows)

@@ -22,7 +22,8 @@ from flix_lightning.data.cells import Cell
 from flix_lightning.data.scores import CellScores, mean_by_task
 from flix_lightning.data.tasks import Task
 from flix_lightning.data.tokens.encoding import IGNORE
-from flix_lightning.models.generation import greedy
+from flix_lightning.models.decoder_start import decoder_inputs
+from flix_lightning.models.generation import answers
 from flix_lightning.models.target_head import TargetHead
 from flix_lightning.training.feature_rows import FEATURES, by_name
 from flix_lightning.training.optimization import Optimization
@@ -131,7 +132,7 @@ class FlixModule(LightningModule):
         inputs = dict(inputs)
         labels = inputs.pop("labels")
         if self.backbone.config.is_encoder_decoder:
-            inputs["decoder_input_ids"] = self.backbone.prepare_decoder_input_ids_from_labels(labels)
+            inputs["decoder_input_ids"] = decoder_inputs(labels, self.backbone.config)
         else:
             del inputs["attention_mask"]  # rows are padded on the right, where a causal model's earlier tokens look not
         self.head.places = places[0]
@@ -195,7 +196,7 @@ class FlixModule(LightningModule):
     def generate(self, batch: EvalBatch) -> list[str]:
         """Greedy continuations, one an example, in a batch that mixes cells."""
         self.active.set(self.composer.compose(batch.cells).to(self.device))
-        return greedy(self.backbone, self.tokenizer, batch.inputs, batch.max_new_tokens)
+        return answers(self.backbone, self.tokenizer, batch.inputs, batch.limits)
 
     def _start_scoring(self, cells: Sequence[Cell]) -> None:
         self.scores = CellScores(cells, self.tasks).to(self.device)

@@ -96,9 +96,8 @@ def test_no_target_at_all_is_refused():
 
 
 def test_a_backbone_without_linears_is_refused():
-    # GPT-2 builds on Conv1D; its only linear is the output embedding.
-    config = GPT2Config(vocab_size=16, n_positions=8, n_embd=8, n_layer=1, n_head=1, bos_token_id=1, eos_token_id=1)
-    with pytest.raises(FlixError, match="GPT2LMHeadModel"):
+    config = GPT2Config(vocab_size=16, n_positions=8, n_embd=8, n_layer=0, n_head=1, bos_token_id=1, eos_token_id=1)
+    with pytest.raises(FlixError, match="GPT2LMHeadModel has no linear layer"):
         target_names(GPT2LMHeadModel(config), "all-linear")
 
 

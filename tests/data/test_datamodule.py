@@ -83,7 +83,7 @@ def test_scoring_within_a_budget_of_tokens():
     sizes = {len(batch.ids) for batch in batches}
     assert len(sizes) > 1 and max(sizes) <= 4
     for batch in batches:
-        longest = batch.inputs["input_ids"].shape[1] + batch.max_new_tokens
+        longest = batch.inputs["input_ids"].shape[1] + max(batch.limits)
         assert len(batch.ids) == 1 or len(batch.ids) * longest <= 400
 
 

@@ -49,9 +49,28 @@ def test_mixed_requests_are_answered_as_each_alone(model):
     alone = [model.generate(*request)[0] for request in REQUESTS]
     assert len(set(alone)) >= 5, "the requests tell wrong orders and wrong adapters apart"
     for batch_size in (1, 2, 4, 64):
+        assert model.generate(texts, tasks, languages, batch_size=batch_size) == alone
         mixed = model.generate(texts, tasks, languages, batch_size=batch_size, max_new_tokens=6)
         for got, want in zip(mixed, [model.generate(*request, max_new_tokens=6)[0] for request in REQUESTS]):
             assert got == want
+
+
+def test_drawn_answers_follow_from_request_and_seed(model):
+    settings = {"temperature": 1.5, "top_p": 0.95, "num_answers": 3}
+    texts, tasks, languages = (list(column) for column in zip(*REQUESTS))
+    drawn = model.sample(texts, tasks, languages, **settings)
+    assert [len(answers) for answers in drawn] == [3] * len(REQUESTS)
+    assert sum(len(set(answers)) for answers in drawn) > 2 * len(REQUESTS), "several answers, not one thrice"
+    for batch_size in (1, 5):
+        back = model.sample(texts[::-1], tasks[::-1], languages[::-1], batch_size=batch_size, **settings)
+        assert back[::-1] == drawn
+    assert model.sample(*REQUESTS[0], **{**settings, "num_answers": 2}) == [drawn[0][:2]]
+    twice = model.sample([texts[0]] * 3, tasks[0], languages[0], temperature=1.5, top_p=0.95)
+    assert twice == [[answer] for answer in drawn[0]], "the same request again goes on where it ended before"
+    assert model.sample(texts, tasks, languages, seed=1, **settings) != drawn
+    assert model.sample(texts, tasks, languages, temperature=1e-6) == [
+        [a] for a in model.generate(texts, tasks, languages)
+    ]
 
 
 def test_the_adapters_of_the_cell_answer(model):
@@ -114,6 +133,40 @@ def test_a_file_of_requests_is_answered_in_order(model, tmp_path, monkeypatch, c
     assert [json.loads(line) for line in told.splitlines()] == [
         {**line, "answer": text} for line, text in zip(lines, said)
     ]
+
+
+def test_the_command_draws_answers_when_a_temperature_is_set(model, monkeypatch, capsys):
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust: model))
+    Path("requests.jsonl").write_text('{"task": "ner", "language": "sw", "text": "moja"}\n')
+    Path("run").mkdir()
+    Path("run/config.json").write_text("{}")
+    said = model.sample("moja", "ner", "sw", num_answers=2, temperature=1.2, top_p=0.9, seed=5)[0]
+    words = ["run=run", "requests.jsonl", "temperature=1.2", "top_p=0.9", "seed=5"]
+    assert run_command("generate", *words, "num_answers=2", monkeypatch=monkeypatch) == 0
+    assert run_command("generate", *words, monkeypatch=monkeypatch) == 0
+    several, one = map(json.loads, capsys.readouterr().out.splitlines())
+    assert several["answers"] == said and "answer" not in several and one["answer"] == said[0]
+
+
+@pytest.mark.parametrize(
+    "bad, told",
+    [
+        ("num_answers=2", "num_answers: of drawn answers only; set temperature=1"),
+        ("top_p=0.9 seed=1", "top_p, seed: "),
+        ("temperature=0.0", "temperature: above 0"),
+        ("temperature=1.0 top_p=2.0", "top_p: above 0, at most 1; got 2.0"),
+        ("temperature=1.0 num_answers=0", "num_answers: expected a whole number of at least 1"),
+    ],
+)
+def test_the_command_refuses_drawing_that_cannot_be(bad, told, model, monkeypatch, capsys):
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust: model))
+    Path("requests.jsonl").write_text('{"task": "ner", "language": "sw", "text": "moja"}\n')
+    Path("run").mkdir()
+    Path("run/config.json").write_text("{}")
+    words = ["run=run", "requests.jsonl", "out=answers.jsonl", *bad.split()]
+    assert run_command("generate", *words, monkeypatch=monkeypatch) == 1
+    assert told in capsys.readouterr().err
+    assert not Path("answers.jsonl").exists()
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"task": "ner", "text": "a"}', '{"task": 3, "language": "sw"}', ""])

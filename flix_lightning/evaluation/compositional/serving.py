@@ -5,18 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import torch
-
 from flix_lightning.data.benchmarks.benchmark import Benchmark, Example
 from flix_lightning.data.cells import JOIN, Cell
 from flix_lightning.data.language_words import in_words
 from flix_lightning.data.scores import CellScores
 from flix_lightning.data.tokens.encoding import encode, generation_batch
 from flix_lightning.inference.model import FlixModel
+from flix_lightning.models.generation import new_tokens
 
 Pass = Callable[[Cell, Example, str], tuple[str, str]]
 """(composite cell, example, answer of the pass before) -> (task whose features serve, prompt)."""
 
+NO_TOKEN = -1  # taken for the end of text: no answer ends before its limit
 BARE = "none"  # a task that no bank has: the bare backbone answers
 
 
@@ -82,7 +82,6 @@ def scores(served: Served, benchmark: Benchmark, cells: Sequence[Cell]) -> dict[
     return found.compute()
 
 
-@torch.inference_mode()
 def generation_seconds(served: Served, cells: Sequence[Cell], examples: Sequence[Example], tokens: int) -> float:
     """Processor time of one batch through all passes, every answer `tokens` long whatever it says.
 
@@ -96,13 +95,7 @@ def generation_seconds(served: Served, cells: Sequence[Cell], examples: Sequence
         inputs = generation_batch(rows, model.tokenizer.pad_token_id, is_encoder_decoder)
         started = time.process_time()
         model.active.set(model.composer.compose([Cell(task, cell.language) for (task, _), cell in zip(told, cells)]))
-        model.backbone.generate(
-            **inputs,
-            max_new_tokens=tokens,
-            min_new_tokens=tokens,
-            do_sample=False,
-            pad_token_id=model.tokenizer.pad_token_id,
-        )
+        new_tokens(model.backbone, inputs, [tokens] * len(rows), model.tokenizer.pad_token_id, NO_TOKEN)
         spent += time.process_time() - started
     return spent
 
