@@ -27,9 +27,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from flix_lightning import __version__
-from flix_lightning.adapters.composition import Composer
+from flix_lightning.adapters.composition import Composer, Composition
 from flix_lightning.adapters.features import Feature, FeatureSpace, Featurizer
 from flix_lightning.adapters.injection import adapter_state, banks_of
+from flix_lightning.adapters.layer import gathered
+from flix_lightning.adapters.peft import LowRank
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import write_whole
@@ -85,6 +87,26 @@ class Bank:
             found[feature] = range(start, start + rank)
             start += rank
         return found
+
+    def low_ranks(self, composer: Composer, cell: Cell) -> dict[str, LowRank]:
+        """Module path -> the update that serves a cell, weights and scaling folded in; no backbone is needed.
+
+        Args:
+            composer: of this bank's features, with the strengths to serve by.
+
+        Raises:
+            FlixError: none of the cell's features is known.
+        """
+        rows = self.rows()
+        served = [(row, weight) for _, feature, weight in composer.serving(cell) for row in rows[feature]]
+        if not served:
+            names = ", ".join(map(str, composer.featurizer(cell)))
+            raise FlixError(
+                f"bank: nothing serves {cell}: none of its features is known, or all are left out ({names})."
+            )
+        composition = Composition(*map(torch.tensor, zip(*served)))
+        pairs = {name: (self.factors[f"{name}.lora_a"], self.factors[f"{name}.lora_b"]) for name in self.modules}
+        return {name: LowRank(*gathered(*pair, composition, self.scaling)) for name, pair in pairs.items()}
 
     @torch.no_grad()
     def load_into(self, backbone: PreTrainedModel, composer: Composer) -> list[Feature]:

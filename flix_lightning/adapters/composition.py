@@ -5,7 +5,7 @@ its active features and a weight for each; the adapter banks need to know nothin
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from flix_lightning.adapters.features import Feature, FeatureSpace, Featurizer
 from flix_lightning.adapters.ranks import RankAllocation, total_rank
+from flix_lightning.adapters.strengths import WHOLE, StandIns, Strengths
 from flix_lightning.data.cells import Cell
-
-StandIns = Mapping[Feature, Mapping[Feature, float]]  # unknown feature -> known ones in its place, with weights
 
 
 class Composition(NamedTuple):
@@ -59,6 +58,16 @@ class UsedRanks(NamedTuple):
     flat: Tensor
     starts: Tensor
     weight: Tensor
+
+
+class Slots(NamedTuple):
+    """The active ranks of one example: their places in the row of all ranks, the column of the gate of each one's
+    feature, and their weights.
+    """
+
+    ranks: list[int]
+    columns: list[int]
+    weights: list[float]
 
 
 class ActiveComposition:
@@ -114,27 +123,31 @@ class Composer:
     """Cells -> composition, for one feature space and rank allocation.
 
     Features outside the space are left out: an unseen combination uses both of its features, an unseen language its
-    task alone (the paper's zero-shot rule), a cell with no known feature the bare backbone. `stand_ins` names known
-    features of the same axis to use in an unknown one's place (see `unseen`).
+    task alone (the paper's zero-shot rule), a cell with no known feature the bare backbone. `strengths` says what
+    differs from that at inference.
+
+    Raises:
+        FlixError: an allocation or strengths that name features outside the space.
     """
 
     def __init__(
-        self, featurizer: Featurizer, space: FeatureSpace, allocation: RankAllocation, stand_ins: StandIns | None = None
+        self, featurizer: Featurizer, space: FeatureSpace, allocation: RankAllocation, strengths: Strengths = WHOLE
     ) -> None:
         allocation.check(space)
-        self.featurizer, self.space, self.allocation = featurizer, space, allocation
-        self.stand_ins = dict(stand_ins or {})
-        for unknown_feature, known in self.stand_ins.items():
-            if unknown_feature in space or any(f not in space or f.axis != unknown_feature.axis for f in known):
-                raise ValueError(f"stand-ins of {unknown_feature}: {list(map(str, known))}, not known ones of its axis")
+        strengths.check(featurizer.axes, space)
+        self.featurizer, self.space, self.allocation, self.strengths = featurizer, space, allocation, strengths
         ranks = [allocation[feature] for feature in space]
         self.starts = np.cumsum([0, *ranks]).tolist()
         self.total_rank = sum(ranks)
-        self._columns, self._ranks = cache(self._find_columns), cache(self._find_ranks)
+        self._columns, self.slots = cache(self._find_columns), cache(self._find_slots)
+
+    def with_strengths(self, strengths: Strengths) -> "Composer":
+        """The same ranks, served by `strengths`."""
+        return Composer(self.featurizer, self.space, self.allocation, strengths)
 
     def with_stand_ins(self, stand_ins: StandIns) -> "Composer":
-        """The same ranks, with `stand_ins` for unknown features."""
-        return Composer(self.featurizer, self.space, self.allocation, stand_ins)
+        """The same ranks, with `stand_ins` for features that the strengths do not name."""
+        return self.with_strengths(self.strengths.with_stand_ins(stand_ins))
 
     def ranks_of(self, feature: Feature) -> range:
         """The places of a feature's ranks in the row of all ranks.
@@ -151,9 +164,9 @@ class Composer:
         return {axis: slice(found[0].start, found[-1].stop) for axis, found in ranks.items()}
 
     def serving(self, cell: Cell) -> Iterator[tuple[Feature, Feature, float]]:
-        """(feature of `cell`, known feature that serves it, weight): itself with weight 1, or its stand-ins."""
+        """(feature of `cell`, known feature that serves it, weight): itself with weight 1 unless `strengths` differ."""
         for feature in self.featurizer(cell):
-            known = {feature: 1.0} if feature in self.space else self.stand_ins.get(feature, {})
+            known = self.strengths.serving(feature, {feature: 1.0} if feature in self.space else {})
             yield from ((feature, serving, weight) for serving, weight in known.items())
 
     def active(self, cell: Cell) -> tuple[Feature, ...]:
@@ -180,15 +193,14 @@ class Composer:
             before[feature.axis] += 1
         return columns
 
-    def _find_ranks(self, cell: Cell) -> tuple[list[int], list[int], list[float]]:
-        """For each active rank of `cell`: its place, the column of its feature's gate, and its weight."""
+    def _find_slots(self, cell: Cell) -> Slots:
         columns = self._columns(cell)
         slots = [
             (rank, columns[feature], weight)
             for feature, serving, weight in self.serving(cell)
             for rank in self.ranks_of(serving)
         ]
-        return tuple(map(list, zip(*slots))) if slots else ([], [], [])
+        return Slots(*map(list, zip(*slots))) if slots else Slots([], [], [])
 
     def compose(self, cells: Sequence[Cell], gates: Tensor | None = None) -> Composition:
         """The composition of a batch.
@@ -202,13 +214,18 @@ class Composer:
         """
         if gates is not None and gates.shape != (len(cells), len(self.gate_axes(cells))):
             raise ValueError(f"{len(cells)} cells, axes {self.gate_axes(cells)}: gates of {tuple(gates.shape)}")
-        found = [self._ranks(cell) for cell in cells]
-        width = max(1, max(len(ranks) for ranks, _, _ in found))
-        index, column, weight = (
-            torch.tensor([row + [0] * (width - len(row)) for row in rows]) for rows in zip(*found, strict=True)
-        )
-        return Composition(index, weight.float() if gates is None else weight * gates.gather(1, column))
+        index, column, weight = laid_out([self.slots(cell) for cell in cells])
+        return Composition(index, weight if gates is None else weight * gates.gather(1, column))
 
     def active_rank(self, cells: Sequence[Cell]) -> int:
         """The largest active rank over `cells`: what an example pays for."""
         return max(total_rank(self.allocation, self.active(cell)) for cell in cells)
+
+
+def laid_out(slots: Sequence[Slots]) -> tuple[Tensor, Tensor, Tensor]:
+    """Places, columns of gates and weights of a batch, (batch, active rank) each, filled up without weight."""
+    width = max(1, max(len(one.ranks) for one in slots))
+    index, column, weight = (
+        torch.tensor([row + [0] * (width - len(row)) for row in rows]) for rows in zip(*slots, strict=True)
+    )
+    return index, column, weight.float()

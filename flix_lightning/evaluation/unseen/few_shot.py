@@ -11,8 +11,9 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from flix_lightning.adapters.composition import Composer, Composition, StandIns
+from flix_lightning.adapters.composition import Composer, Composition
 from flix_lightning.adapters.features import Feature
+from flix_lightning.adapters.strengths import StandIns
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.datamodule import MixtureDataModule
 from flix_lightning.data.tokens.encoding import Encoded, training_batch

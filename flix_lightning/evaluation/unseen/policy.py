@@ -6,15 +6,13 @@ Adapter banks and training know nothing of it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from flix_lightning.adapters.features import Feature, FeatureSpace
+from flix_lightning.adapters.strengths import StandIns
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import Natural, NotNegative, checked
 from flix_lightning.data.languages import family, script
-
-if TYPE_CHECKING:  # reports name the policies, and need no torch
-    from flix_lightning.adapters.composition import StandIns
 
 StandIn = Literal["task_only", "mean", "family", "script", "few_shot"]
 STAND_INS = get_args(StandIn)
@@ -49,7 +47,7 @@ class UnseenLanguage:
                 f"examples={self.examples!r}, steps={self.steps!r}, lr={self.lr!r}."
             )
 
-    def stand_ins(self, features: Sequence[Feature], space: FeatureSpace) -> "StandIns":
+    def stand_ins(self, features: Sequence[Feature], space: FeatureSpace) -> StandIns:
         """Stand-ins for those of `features` that are unknown languages; none where they are yet to be learned."""
         known = [feature for feature in space if feature.axis == LANGUAGE]
         absent = [feature for feature in features if feature.axis == LANGUAGE and feature not in space]

@@ -1,0 +1,92 @@
+"""A vLLM plugin: one bank serves every cell. `FLIX_VLLM_BANK=runs/joint-flix/HASH` switches it on.
+
+vLLM finds it by the entry point `vllm.general_plugins` and, with `VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`, asks it for every
+model name that it does not know: `model="ner/sw"` in a request is composed from the bank into a LoRA folder, which vLLM
+loads and keeps. See docs/serving.md.
+
+    FLIX_VLLM_BANK          a bank file or a finished run; or several, NAME=PATH, separated by `:`, whose cells are then
+                            named `NAME:task/language`
+    FLIX_VLLM_CACHE         where composed folders are kept; by default in the user's cache directory
+    FLIX_VLLM_CACHE_MIB     its size is brought below this when the server starts; by default 4,096
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from platformdirs import user_cache_path
+from vllm.logger import init_logger
+from vllm.lora.request import LoRARequest
+from vllm.lora.resolver import LoRAResolver, LoRAResolverRegistry
+
+from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.inference.serving.folders import ComposedFolders, trim
+
+BANK, CACHE, CACHE_MIB = "FLIX_VLLM_BANK", "FLIX_VLLM_CACHE", "FLIX_VLLM_CACHE_MIB"
+RESOLVER = "FLix"
+MIB = 1 << 20
+
+logger = init_logger(f"vllm.{__name__}")  # vLLM shows its own loggers' lines
+
+
+class FlixResolver(LoRAResolver):
+    """Names of cells -> LoRAs.
+
+    Args:
+        banks: name -> its folders; the name is empty where there is one bank only.
+    """
+
+    def __init__(self, banks: Mapping[str, ComposedFolders]) -> None:
+        self.banks = banks
+
+    async def resolve_lora(self, base_model_name: str, lora_name: str) -> LoRARequest | None:
+        """The LoRA of a cell; None, which vLLM answers with 404, where the name has no cell. The log says why."""
+        try:
+            folder = await asyncio.to_thread(self.folder, base_model_name, lora_name)
+        except FlixError as error:
+            logger.warning("%s: %s", lora_name[:80], error)
+            return None
+        return LoRARequest(lora_name=lora_name, lora_int_id=1, lora_path=str(folder))  # vLLM numbers it anew
+
+    def folder(self, base_model_name: str, lora_name: str) -> Path:
+        """Where the LoRA of a cell lies.
+
+        Raises:
+            FlixError: no such bank or cell.
+        """
+        if set(self.banks) == {""}:
+            return self.banks[""].folder(lora_name, base_model_name)
+        bank, colon, cell = lora_name.partition(":")
+        if not colon or bank not in self.banks:
+            raise unknown("bank of a name NAME:task/language", bank, self.banks)
+        return self.banks[bank].folder(cell, base_model_name)
+
+
+def register() -> None:
+    """Called by vLLM in each of its processes.
+
+    Raises:
+        FlixError: the environment names no bank that can be read.
+    """
+    named = os.environ.get(BANK)
+    if not named:
+        return
+    cache = Path(os.environ.get(CACHE) or user_cache_path("flix_lightning") / "vllm").expanduser()
+    banks = {name: ComposedFolders(Path(path).expanduser(), cache) for name, path in banks_named(named).items()}
+    trim(cache, int(os.environ.get(CACHE_MIB, 4096)) * MIB)
+    LoRAResolverRegistry.register_resolver(RESOLVER, FlixResolver(banks))
+
+
+def banks_named(value: str) -> dict[str, str]:
+    """Name -> path, from the environment's text.
+
+    Raises:
+        FlixError: several of which one has no name.
+    """
+    if Path(value).expanduser().exists() or os.pathsep not in value and "=" not in value:
+        return {"": value}
+    pairs = [part.partition("=") for part in value.split(os.pathsep)]
+    if not all(name and path for name, _, path in pairs):
+        raise FlixError(f"{BANK}: a path, or NAME=PATH separated by {os.pathsep!r}; got {value!r}.")
+    return {name: path for name, _, path in pairs}
