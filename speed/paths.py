@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from flix_lightning.adapters.composition import ActiveComposition, Composition
+from flix_lightning.adapters.active import ActiveComposition
+from flix_lightning.adapters.composition import Composition
 from flix_lightning.adapters.injection import target_names
-from flix_lightning.adapters.layer import AdapterBank
+from flix_lightning.adapters.layer import FeaturizedLinear
 from speed.contestants import RANK, autocast
 from speed.shapes import Shape
 from speed.timing import interleaved
@@ -35,7 +36,7 @@ def paths(shape: Shape, rounds: int, quick: bool) -> dict[str, Any]:
     return {"seconds": seconds, "multiples": multiples}
 
 
-def _banks(linear: nn.Linear, rows: int, multiple: int, wide_up_to: int, used_up_to: int) -> list[AdapterBank]:
+def _banks(linear: nn.Linear, rows: int, multiple: int, wide_up_to: int, used_up_to: int) -> list[FeaturizedLinear]:
     """Banks with `multiple` times the active rank, every example's own drawn at random."""
     ranks = multiple * RANK
     active = ActiveComposition(ranks)
@@ -43,7 +44,7 @@ def _banks(linear: nn.Linear, rows: int, multiple: int, wide_up_to: int, used_up
     draw = torch.Generator().manual_seed(0)
     index = torch.stack([torch.randperm(ranks, generator=draw)[:RANK] for _ in range(rows)])
     active.set(Composition(index, torch.ones(rows, RANK)))
-    return [AdapterBank(linear, ranks, active) for _ in range(BANKS)]
+    return [FeaturizedLinear(linear, ranks, active) for _ in range(BANKS)]
 
 
 def _training(linear: nn.Linear, shape: Shape, multiple: int, wide_up_to: int) -> Way:

@@ -1,4 +1,4 @@
-"""The slow, obvious twin of the adapter bank: every example, feature and rank in a loop of its own."""
+"""The slow, obvious twin of the adapted layer: every example, feature and rank in a loop of its own."""
 
 from collections.abc import Mapping, Sequence
 

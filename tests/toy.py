@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, T5Config, T5ForConditionalGeneration
 
-from flix_lightning.adapters.composition import ActiveComposition, Composer
+from flix_lightning.adapters.active import ActiveComposition
+from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.features import FeatureSpace, Featurizer
 from flix_lightning.adapters.injection import inject
-from flix_lightning.adapters.layer import AdapterBank
+from flix_lightning.adapters.layer import FeaturizedLinear
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.data.cells import Cell
 
@@ -70,7 +71,7 @@ def force_path(active: ActiveComposition, path: str) -> ActiveComposition:
     return active
 
 
-def fill(banks: Iterable[AdapterBank], size: float = 0.2, seed: int = 1) -> None:
+def fill(banks: Iterable[FeaturizedLinear], size: float = 0.2, seed: int = 1) -> None:
     """Give every factor random values, as if it had been trained: a fresh `lora_b` is zero and hides mistakes."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -29,7 +29,7 @@ from transformers import PreTrainedModel
 from flix_lightning import __version__
 from flix_lightning.adapters.composition import Composer, Composition
 from flix_lightning.adapters.features import Feature, FeatureSpace, Featurizer
-from flix_lightning.adapters.injection import adapter_state, banks_of
+from flix_lightning.adapters.injection import adapter_state, featurized_linears
 from flix_lightning.adapters.layer import gathered
 from flix_lightning.adapters.peft import LowRank
 from flix_lightning.adapters.ranks import RankAllocation
@@ -64,7 +64,7 @@ class Bank:
             ranks={feature: composer.allocation[feature] for feature in composer.space},
             backbone=backbone.config.name_or_path,
             axes=composer.featurizer.axes,
-            scaling=next(iter(banks_of(backbone).values())).scaling,
+            scaling=next(iter(featurized_linears(backbone).values())).scaling,
             cells=tuple(cells),
             tasks=tasks,
         )
@@ -116,7 +116,7 @@ class Bank:
             FlixError: other modules, widths, scaling or ranks, or no feature in common. Nothing is copied then.
         """
         own = adapter_state(backbone)
-        self._check_modules(own, next(iter(banks_of(backbone).values())).scaling)
+        self._check_modules(own, next(iter(featurized_linears(backbone).values())).scaling)
         rows = self.rows()
         shared = [feature for feature in composer.space if feature in rows]
         if not shared:

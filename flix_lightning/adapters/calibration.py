@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flix_lightning.adapters.composition import ActiveComposition, Composer, Composition
+from flix_lightning.adapters.active import ActiveComposition
+from flix_lightning.adapters.composition import Composer, Composition
 from flix_lightning.adapters.features import Feature, FeatureSpace, Featurizer
-from flix_lightning.adapters.injection import banks_of
-from flix_lightning.adapters.layer import AdapterBank, gathered
+from flix_lightning.adapters.injection import featurized_linears
+from flix_lightning.adapters.layer import Factors, FeaturizedLinear, gathered
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.common.settings import Count, checked
@@ -88,7 +89,7 @@ class Correction(nn.Module):
             nn.init.uniform_(self.lora_a, -1 / math.sqrt(inputs), 1 / math.sqrt(inputs))
 
 
-class CalibratedBank(AdapterBank):
+class CalibratedLinear(FeaturizedLinear):
     """A frozen bank whose composed update is corrected: the corrections' ranks stand behind the example's own.
 
     A bias is a rank whose hidden value is 1 whatever the input.
@@ -99,38 +100,26 @@ class CalibratedBank(AdapterBank):
         active: the calibrated model's holder.
     """
 
-    def __init__(self, bank: AdapterBank, correction: Correction, active: ActiveCorrections) -> None:
+    def __init__(self, bank: FeaturizedLinear, correction: Correction, active: ActiveCorrections) -> None:
         super().__init__(bank.base, 0, active, bank.scaling)
         self.lora_a, self.lora_b = bank.lora_a.requires_grad_(False), bank.lora_b.requires_grad_(False)
         self.correction = (correction,)  # in a tuple: the backbone owns it, once for all layers
-        self._constant: Tensor | None = None
 
-    def _hidden(self, x: Tensor, a: Tensor) -> Tensor:
-        if self._constant is None:
-            return super()._hidden(x, a)
-        if self._swaps(x):
-            return torch.baddbmm(self._constant, a, x.mT).mT
-        return torch.baddbmm(self._constant.mT, x, a.mT)
+    def compose(self, dtype: torch.dtype) -> Factors:
+        factors = self.composed(self.active.own, self.active.beyond)
+        return Factors(*(part if part is None else part.to(dtype) for part in factors))
 
-    def _compose(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        a, b, constant = self.composed(self.active.own, self.active.beyond)
-        self._constant = None if constant is None else constant.to(dtype)
-        return a.to(dtype), b.to(dtype)
-
-    def composed(self, own: Composition, beyond: Composition) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Factors (batch, active rank, in) and (batch, active rank, out), the weights folded into the first.
-
-        The third is what is added to the hidden values, (batch, active rank, 1), if any rank is a bias.
-        """
+    def composed(self, own: Composition, beyond: Composition) -> Factors:
+        """The factors of each example: the bank's ranks, then the corrections'. A bias has a constant hidden value."""
         correction, (start, more) = self.correction[0], (own.index.shape[1], beyond.index.shape[1])
         a, b = gathered(self.lora_a, self.lora_b, own.padded(start + more), self.scaling)
         if not more:
-            return a, b, None
+            return Factors(a, b)
         if correction.lora_a is None:
             b[:, start:] = functional.embedding(beyond.index, correction.lora_b)
-            return a, b, functional.pad(beyond.weight, (start, 0))[..., None]
+            return Factors(a, b, functional.pad(beyond.weight, (start, 0))[..., None])
         a[:, start:], b[:, start:] = gathered(correction.lora_a, correction.lora_b, beyond)
-        return a, b, None
+        return Factors(a, b)
 
     def low_rank(self, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         a, b, _ = self._one(index, weight)
@@ -140,7 +129,7 @@ class CalibratedBank(AdapterBank):
         _, b, constant = self._one(index, weight)
         return None if constant is None else (constant * b)[0].sum(dim=0)
 
-    def _one(self, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _one(self, index: Tensor, weight: Tensor) -> Factors:
         return self.composed(*split(Composition(index[None], weight[None]), len(self.lora_a)))
 
 
@@ -184,13 +173,13 @@ def calibrate(backbone: nn.Module, rows: int, biases: bool) -> Calibrated:
         rows: of all corrections of one projection type together.
         biases: LC; otherwise LC++.
     """
-    banks, found = banks_of(backbone), {}
+    banks, found = featurized_linears(backbone), {}
     active = ActiveCorrections(len(next(iter(banks.values())).lora_a), rows)
     for path, bank in banks.items():
         kind, (parent, _, child) = projection_type(path), path.rpartition(".")
         if kind not in found:
             found[kind] = Correction(rows, bank.in_features, bank.out_features, biases).to(bank.lora_a.device)
-        setattr(backbone.get_submodule(parent), child, CalibratedBank(bank, found[kind], active))
+        setattr(backbone.get_submodule(parent), child, CalibratedLinear(bank, found[kind], active))
     backbone.add_module(CALIBRATION, nn.ModuleDict({kind.replace(".", "/"): c for kind, c in found.items()}))
     return Calibrated(active, found)
 

@@ -1,4 +1,4 @@
-"""Put adapter banks into a transformers model, freeze the rest, and take the adapters' state in and out."""
+"""Adapt the linears of a transformers model, freeze the rest, and take the adapters' state in and out."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from flix_lightning.adapters.composition import ActiveComposition
-from flix_lightning.adapters.layer import AdapterBank
+from flix_lightning.adapters.active import ActiveComposition
+from flix_lightning.adapters.layer import FeaturizedLinear
 from flix_lightning.adapters.probe import adaptable, is_linear
 from flix_lightning.common.errors import FlixError
 
@@ -49,7 +49,7 @@ def inject(
     active: ActiveComposition,
     target_modules: str | Sequence[str] = ALL_LINEAR,
     scaling: float = 1.0,
-) -> list[AdapterBank]:
+) -> list[FeaturizedLinear]:
     """Freeze `backbone` and wrap its target linears in place, each with `ranks` ranks; returns the banks.
 
     From here on no layer is dropped at random in training, as M2M100 and others do: all adapters learn at every step.
@@ -57,8 +57,8 @@ def inject(
     Raises:
         FlixError: the model has banks already, no such targets, or targets where adapters would be wrong.
     """
-    if banks_of(backbone):
-        raise FlixError(f"this {type(backbone).__name__} has adapter banks already; load a fresh one.")
+    if featurized_linears(backbone):
+        raise FlixError(f"this {type(backbone).__name__} is adapted already; load a fresh one.")
     names = adaptable(backbone, target_names(backbone, target_modules))
     backbone.requires_grad_(False)
     for module in backbone.modules():
@@ -67,22 +67,22 @@ def inject(
     banks = []
     for name in names:
         parent, _, child = name.rpartition(".")
-        bank = AdapterBank(backbone.get_submodule(name), ranks, active, scaling)
+        bank = FeaturizedLinear(backbone.get_submodule(name), ranks, active, scaling)
         setattr(backbone.get_submodule(parent), child, bank)
         banks.append(bank)
     return banks
 
 
-def banks_of(backbone: nn.Module) -> dict[str, AdapterBank]:
+def featurized_linears(backbone: nn.Module) -> dict[str, FeaturizedLinear]:
     """Module path -> bank."""
-    return {name: module for name, module in backbone.named_modules() if isinstance(module, AdapterBank)}
+    return {name: module for name, module in backbone.named_modules() if isinstance(module, FeaturizedLinear)}
 
 
 def adapter_state(backbone: nn.Module) -> dict[str, Tensor]:
     """The factors alone, as `<module path>.lora_a` and `.lora_b`."""
     return {
         f"{name}.{factor}": getattr(bank, factor).detach()
-        for name, bank in banks_of(backbone).items()
+        for name, bank in featurized_linears(backbone).items()
         for factor in ("lora_a", "lora_b")
     }
 
@@ -115,7 +115,7 @@ def merge(backbone: nn.Module, index: Tensor, weight: Tensor) -> None:
     Raises:
         FlixError: the frozen weights are quantized.
     """
-    for name, bank in banks_of(backbone).items():
+    for name, bank in featurized_linears(backbone).items():
         if not bank.weight.is_floating_point():
             raise FlixError(f"{name}: quantized weights cannot be merged into; load with model.quantization=null.")
         parent, _, child = name.rpartition(".")

@@ -12,7 +12,7 @@ from typing_extensions import Doc
 from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.features import Feature, FeatureSpace
-from flix_lightning.adapters.injection import banks_of
+from flix_lightning.adapters.injection import featurized_linears
 from flix_lightning.adapters.peft import LowRank, read_peft_folder
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.common.errors import FlixError, unknown
@@ -133,7 +133,7 @@ def load_lora(backbone: PreTrainedModel, composer: Composer, feature: Feature, u
     Raises:
         FlixError: the feature is unknown, or a module, width or rank does not fit.
     """
-    rows, banks = composer.ranks_of(feature), banks_of(backbone)
+    rows, banks = composer.ranks_of(feature), featurized_linears(backbone)
     for name, (a, b) in updates.items():
         if name not in banks:
             raise unknown(f"module of the LoRA for {feature}; adapter.target_modules adapts no", name, banks)

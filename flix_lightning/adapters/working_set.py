@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from flix_lightning.adapters.composition import Composition
-from flix_lightning.adapters.layer import AdapterBank
+from flix_lightning.adapters.layer import FeaturizedLinear
 
 
 class WorkingSet:
@@ -27,7 +27,7 @@ class WorkingSet:
         rows: (used,), in rising order: which rows of the banks stand here.
     """
 
-    def __init__(self, banks: Iterable[AdapterBank], examples: int, width: int) -> None:
+    def __init__(self, banks: Iterable[FeaturizedLinear], examples: int, width: int) -> None:
         self.banks, self.width = list(banks), width
         self.rows: Tensor | None = None
         for bank in self.banks:

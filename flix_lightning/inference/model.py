@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.calibration import calibrate
-from flix_lightning.adapters.composition import ActiveComposition
 from flix_lightning.adapters.corrections import Calibration, load_corrections, read_corrections
 from flix_lightning.adapters.injection import inject
 from flix_lightning.common.errors import FlixError, unknown

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 
-from flix_lightning.adapters.injection import banks_of
+from flix_lightning.adapters.injection import featurized_linears
 from flix_lightning.models.autocast_weights import converted_weights
 from flix_lightning.models.decoder_start import decoder_start
 from flix_lightning.models.key_values import key_values
@@ -55,7 +55,7 @@ def new_tokens(
         inputs: `input_ids`, `attention_mask`, (rows, length) each, as `generation_batch` makes them.
         limits: of each row, at least 1: it ends after so many tokens, or with `eos_id`.
     """
-    active = next((bank.active for bank in banks_of(backbone).values()), None)
+    active = next((bank.active for bank in featurized_linears(backbone).values()), None)
     composition = active.current if active else None
     going = list(range(len(limits)))
     left = torch.tensor(limits, device=inputs["input_ids"].device)  # of each row that goes on: tokens until its limit

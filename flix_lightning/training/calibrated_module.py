@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from flix_lightning.adapters.calibration import calibrate, size
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.corrections import CORRECTIONS, corrections_state, load_corrections
-from flix_lightning.adapters.injection import banks_of
+from flix_lightning.adapters.injection import featurized_linears
 from flix_lightning.common.files import write_whole
 from flix_lightning.data.cells import Cell
 from flix_lightning.training.module import FlixModule
@@ -25,7 +25,7 @@ class CalibratedModule(FlixModule):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.active, self.corrections = calibrate(self.backbone, composer.total_rank - self.bank_ranks, biases)
-        self.banks = list(banks_of(self.backbone).values())
+        self.banks = list(featurized_linears(self.backbone).values())
 
     def setup(self, stage: str) -> None:
         """No working set: the corrections are small, and the bank takes no gradient."""

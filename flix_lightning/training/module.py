@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import ADAPTER, Bank
-from flix_lightning.adapters.composition import ActiveComposition, Composer
+from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.dropout import FeatureDropout
 from flix_lightning.adapters.features import Feature
 from flix_lightning.adapters.injection import ALL_LINEAR, adapter_state, inject, load_adapter_state
@@ -33,7 +34,7 @@ from flix_lightning.training.sharding import shard_layers
 
 
 class FlixModule(LightningModule):
-    """A frozen backbone with adapter banks.
+    """A frozen backbone with adapted layers.
 
     Args:
         backbone: a transformers encoder-decoder or decoder-only model; adapted in place.

@@ -18,11 +18,11 @@ from flix_lightning.data.tasks import Task
 
 if TYPE_CHECKING:  # reports read records, and need no torch
     from flix_lightning.adapters.composition import Composer
-    from flix_lightning.adapters.injection import AdapterBank
+    from flix_lightning.adapters.injection import FeaturizedLinear
 
 
 def parameters_by_axis(
-    composer: "Composer", banks: "list[AdapterBank]", held: Sequence[Feature] = ()
+    composer: "Composer", banks: "list[FeaturizedLinear]", held: Sequence[Feature] = ()
 ) -> dict[str, int]:
     """Axis -> trainable parameters of its features, all banks together; those of `held` features do not train."""
     per_rank = sum(bank.in_features + bank.out_features for bank in banks)

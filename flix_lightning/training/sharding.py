@@ -16,14 +16,14 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 
-from flix_lightning.adapters.layer import AdapterBank
+from flix_lightning.adapters.layer import FeaturizedLinear
 
 
 def shard_layers(backbone: nn.Module, mesh: DeviceMesh) -> None:
     """Share out the frozen weights of every layer; embeddings and adapters stay whole."""
     for stack in [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]:
         for layer in stack:
-            banks = [module for module in layer.modules() if isinstance(module, AdapterBank)]
+            banks = [module for module in layer.modules() if isinstance(module, FeaturizedLinear)]
             adapters = {p for bank in banks for p in set(bank.parameters()) - set(bank.base.parameters())}
             if adapters and not any(isinstance(inner, nn.ModuleList) for inner in layer.modules()):
                 fully_shard(layer, mesh=mesh, ignored_params=adapters)

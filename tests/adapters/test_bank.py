@@ -9,8 +9,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import FORMAT, Bank
-from flix_lightning.adapters.composition import ActiveComposition, Composer
+from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.features import Feature, FeatureSpace
 from flix_lightning.adapters.injection import adapter_state, inject
 from flix_lightning.adapters.ranks import RankAllocation

@@ -4,18 +4,19 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, StableLmConfig
 
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.calibration import (
     CALIBRATION,
-    CalibratedBank,
+    CalibratedLinear,
     calibrate,
     calibrated_composer,
     projection_type,
     size,
     split,
 )
-from flix_lightning.adapters.composition import ActiveComposition, Composer, Composition
+from flix_lightning.adapters.composition import Composer, Composition
 from flix_lightning.adapters.features import FeatureSpace, Featurizer
-from flix_lightning.adapters.injection import banks_of, inject, merge
+from flix_lightning.adapters.injection import featurized_linears, inject, merge
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell
@@ -48,7 +49,7 @@ def test_a_mixed_batch_against_the_formula(rank, shared):
     """y = W0 x + scaling dW x + p, or + P2 P1 x: example by example, from the pieces."""
     backbone, active, composer, corrections = calibrated("llama", rank, shared, scaling=0.7)
     shift(corrections)
-    path, bank = list(banks_of(backbone).items())[5]
+    path, bank = list(featurized_linears(backbone).items())[5]
     correction = corrections[projection_type(path)]
     cells = [COMPOSITE[1], Cell("ner", "sw"), COMPOSITE[0]]
     active.set(composer.compose(cells))
@@ -86,7 +87,7 @@ def test_a_composition_is_split_by_hand():
 def test_a_batch_without_any_correction_or_any_feature_is_the_banks_or_the_backbones(rank):
     backbone, active, composer, corrections = calibrated(rank=rank)
     shift(corrections)
-    bank = banks_of(backbone)["model.layers.0.mlp.up_proj"]
+    bank = featurized_linears(backbone)["model.layers.0.mlp.up_proj"]
     x = torch.randn(2, 3, bank.in_features, generator=torch.Generator().manual_seed(0))
     for cells, update in (
         ([Cell("none", "none")] * 2, 0),
@@ -101,7 +102,7 @@ def test_one_token_at_a_time_says_what_all_tokens_together_say(rank):
     backbone, active, composer, corrections = calibrated(rank=rank)
     shift(corrections)
     active.set(composer.compose([COMPOSITE[1], COMPOSITE[0], Cell("ner", "sw")]))
-    for bank in list(banks_of(backbone).values())[:7]:
+    for bank in list(featurized_linears(backbone).values())[:7]:
         x = torch.randn(3, 4, bank.in_features, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             one_by_one = torch.cat([bank(x[:, i : i + 1]) for i in range(4)], dim=1)
@@ -129,8 +130,8 @@ def test_the_layers_of_a_projection_type_share_their_correction(rank):
     assert sorted(kind.rpartition(".")[2] for kind in corrections) == [
         "down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"
     ]  # fmt: skip
-    banks = banks_of(backbone)
-    assert all(isinstance(bank, CalibratedBank) for bank in banks.values()) and len(banks) == 14
+    banks = featurized_linears(backbone)
+    assert all(isinstance(bank, CalibratedLinear) for bank in banks.values()) and len(banks) == 14
     for path, bank in banks.items():
         assert bank.correction[0] is corrections[projection_type(path)]
 
@@ -147,7 +148,7 @@ def test_merging_one_composition_gives_plain_linears_that_do_the_same(family, ra
         one = composer.compose([COMPOSITE[0]])
         merge(backbone, one.index[0], one.weight[0])
         torch.testing.assert_close(backbone(**batch).logits, composed, rtol=1e-3, atol=1e-4)
-    assert not banks_of(backbone)
+    assert not featurized_linears(backbone)
 
 
 def test_what_is_kept_for_generation_follows_the_composition():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from flix_lightning.adapters.composition import ActiveComposition, Composer, Composition
+from flix_lightning.adapters.active import ActiveComposition
+from flix_lightning.adapters.composition import Composer, Composition
 from flix_lightning.adapters.dropout import FeatureDropout
 from flix_lightning.adapters.features import Feature, FeatureSpace, Featurizer
 from flix_lightning.adapters.ranks import RankAllocation

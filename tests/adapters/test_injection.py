@@ -7,9 +7,16 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from flix_lightning.adapters.composition import ActiveComposition
-from flix_lightning.adapters.injection import adapter_state, banks_of, inject, load_adapter_state, merge, target_names
-from flix_lightning.adapters.layer import AdapterBank
+from flix_lightning.adapters.active import ActiveComposition
+from flix_lightning.adapters.injection import (
+    adapter_state,
+    featurized_linears,
+    inject,
+    load_adapter_state,
+    merge,
+    target_names,
+)
+from flix_lightning.adapters.layer import FeaturizedLinear
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell
 from tests.toy import TOYS, fill, toy_batch, toy_composer, toy_flix, toy_llama, toy_t5
@@ -66,7 +73,7 @@ def test_exactly_the_factors_of_the_targets_train(make, targets, linears):
     backbone = make()
     banks = inject(backbone, 3, ActiveComposition(3), targets)
     assert trainable(backbone) == factors(linears)
-    assert set(banks_of(backbone)) == linears and len(banks) == len(linears)
+    assert set(featurized_linears(backbone)) == linears and len(banks) == len(linears)
 
 
 @FAMILIES
@@ -87,7 +94,7 @@ def test_an_ending_that_matches_nothing_is_refused_and_the_model_left_alone(fami
         inject(backbone, 3, ActiveComposition(3), targets)
     shown = {"t5": "k, o, q, v, wi_0, wi_1, wo", "llama": "down_proj, gate_proj, k_proj, o_proj, q_proj"}[family]
     assert shown in str(caught.value) and "all-linear" in str(caught.value)
-    assert trainable(backbone) == before and not banks_of(backbone)
+    assert trainable(backbone) == before and not featurized_linears(backbone)
 
 
 def test_no_target_at_all_is_refused():
@@ -142,7 +149,7 @@ def test_training_moves_the_factors_and_no_bit_of_the_rest(family):
 
 def test_scaling_reaches_every_bank():
     backbone, _, _ = toy_flix("llama", scaling=0.25)
-    assert [bank.scaling for bank in banks_of(backbone).values()] == [0.25] * len(LLAMA_LINEARS)
+    assert [bank.scaling for bank in featurized_linears(backbone).values()] == [0.25] * len(LLAMA_LINEARS)
 
 
 # --- state ---
@@ -163,7 +170,7 @@ def test_state_makes_the_round_trip_through_a_file(family, tmp_path):
     backbone, active, composer = toy_flix(family)
     torch.save(adapter_state(backbone), tmp_path / "adapters.pt")
     twin, other, _ = toy_flix(family)
-    fill(banks_of(twin).values(), seed=99)
+    fill(featurized_linears(twin).values(), seed=99)
     batch, composition = toy_batch(backbone, 2), composer.compose([Cell("qa", "yo"), Cell("ner", "am")])
     active.set(composition)
     other.set(composition)
@@ -219,5 +226,5 @@ def test_a_merged_model_answers_as_the_unmerged_one(family):
         assert (backbone(**batch).logits - wanted).abs().max() > 1e-2
         merge(backbone, composition.index[0], composition.weight[0])
         torch.testing.assert_close(backbone(**batch).logits, wanted, rtol=1e-4, atol=1e-5)
-    assert not any(isinstance(module, AdapterBank) for module in backbone.modules())
+    assert not any(isinstance(module, FeaturizedLinear) for module in backbone.modules())
     assert set(backbone.state_dict()) == set(TOYS[family]().state_dict()) and not trainable(backbone)

@@ -1,4 +1,4 @@
-"""Tests of the adapter bank: both fast paths against the loop in reference.py, limit cases, cache, checkpointing."""
+"""Tests of the adapted layer: all fast paths against the loop in reference.py, limit cases, cache, checkpointing."""
 
 import math
 
@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from flix_lightning.adapters.composition import ActiveComposition, Composition
+from flix_lightning.adapters.active import ActiveComposition
+from flix_lightning.adapters.composition import Composition
 from flix_lightning.adapters.injection import adapter_state, load_adapter_state
-from flix_lightning.adapters.layer import AdapterBank
+from flix_lightning.adapters.layer import FeaturizedLinear
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell
 from tests.reference import flix_linear, rank_rows
@@ -38,9 +39,9 @@ UNUSED = "language=sw"  # the one feature that no example of the batch switches 
 PATHS = pytest.mark.parametrize("path", ["wide", "gathered"])
 
 
-def make_bank(path: str, bias: bool = True, filled: bool = True) -> AdapterBank:
+def make_bank(path: str, bias: bool = True, filled: bool = True) -> FeaturizedLinear:
     torch.manual_seed(0)
-    bank = AdapterBank(nn.Linear(IN, OUT, bias=bias), 19, force_path(ActiveComposition(19), path), SCALING)
+    bank = FeaturizedLinear(nn.Linear(IN, OUT, bias=bias), 19, force_path(ActiveComposition(19), path), SCALING)
     if filled:
         fill([bank], size=1.0)
     bank.active.set(toy_composer().compose(BATCH, GATES))
@@ -48,7 +49,7 @@ def make_bank(path: str, bias: bool = True, filled: bool = True) -> AdapterBank:
     return bank
 
 
-def loop(bank: AdapterBank, x: torch.Tensor, expected=EXPECTED) -> torch.Tensor:
+def loop(bank: FeaturizedLinear, x: torch.Tensor, expected=EXPECTED) -> torch.Tensor:
     return flix_linear(x, bank.base.weight, bank.base.bias, bank.lora_a, bank.lora_b, ROWS, expected, SCALING)
 
 
@@ -60,7 +61,7 @@ def assert_close(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-def gradients(bank: AdapterBank, forward) -> list[torch.Tensor]:
+def gradients(bank: FeaturizedLinear, forward) -> list[torch.Tensor]:
     """Gradients of a curved loss with respect to both factors and the input."""
     x = draw(len(BATCH), LENGTH, IN).requires_grad_()
     return list(torch.autograd.grad(forward(x).square().sum(), [bank.lora_a, bank.lora_b, x]))
@@ -146,7 +147,7 @@ def test_a_fresh_bank_changes_no_bit(path):
 
 
 def test_factors_start_as_in_peft():
-    bank = AdapterBank(nn.Linear(100, 7), 400, ActiveComposition(400))
+    bank = FeaturizedLinear(nn.Linear(100, 7), 400, ActiveComposition(400))
     bound = 1 / math.sqrt(100)
     assert bank.lora_b.eq(0).all() and bank.lora_b.shape == (400, 7)
     assert 0.999 * bound < bank.lora_a.abs().max() <= bound
@@ -175,7 +176,7 @@ def test_merged_equals_unmerged_and_the_loop(path, bias):
 
 
 def test_delta_weight_by_hand():
-    bank = AdapterBank(nn.Linear(2, 3), 3, ActiveComposition(3), scaling=0.5)
+    bank = FeaturizedLinear(nn.Linear(2, 3), 3, ActiveComposition(3), scaling=0.5)
     with torch.no_grad():
         bank.lora_a.copy_(torch.tensor([[1.0, 2.0], [0.0, 1.0], [9.0, 9.0]]))
         bank.lora_b.copy_(torch.tensor([[1.0, 0.0, -1.0], [2.0, 4.0, 0.0], [9.0, 9.0, 9.0]]))
@@ -186,7 +187,7 @@ def test_delta_weight_by_hand():
 
 def test_merging_nothing_keeps_every_bit_of_a_double_weight():
     base = nn.Linear(IN, OUT, dtype=torch.float64)
-    bank = AdapterBank(base, 19, ActiveComposition(19))
+    bank = FeaturizedLinear(base, 19, ActiveComposition(19))
     merged = bank.merged(torch.tensor([0]), torch.tensor([0.0]))
     assert torch.equal(merged.weight, base.weight) and torch.equal(merged.bias, base.bias)
 
@@ -266,7 +267,7 @@ def test_bf16_autocast_is_close_and_trains_fp32_factors(path):
 def test_a_bf16_linear_keeps_fp32_factors(path):
     torch.manual_seed(0)
     base = nn.Linear(IN, OUT).bfloat16()
-    bank = AdapterBank(base, 19, force_path(ActiveComposition(19), path), SCALING)
+    bank = FeaturizedLinear(base, 19, force_path(ActiveComposition(19), path), SCALING)
     fill([bank], size=1.0)
     bank.active.set(toy_composer().compose(BATCH, GATES))
     x = draw(len(BATCH), LENGTH, IN).bfloat16()
@@ -291,14 +292,14 @@ def test_the_wrapper_looks_like_the_linear_it_wraps():
 # --- single tokens, as generation has them ---
 
 
-def token_bank(bias: bool = True, used_up_to: int = 48) -> tuple[AdapterBank, torch.Tensor]:
+def token_bank(bias: bool = True, used_up_to: int = 48) -> tuple[FeaturizedLinear, torch.Tensor]:
     bank = make_bank("gathered", bias)
     bank.active.USED_UP_TO = used_up_to
     bank.active.set(toy_composer().compose(BATCH, GATES))
     return bank, draw(len(BATCH), 1, IN)
 
 
-def in_bf16(bank: AdapterBank, x: torch.Tensor) -> torch.Tensor:
+def in_bf16(bank: FeaturizedLinear, x: torch.Tensor) -> torch.Tensor:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         return bank(x).float()
 
@@ -306,7 +307,7 @@ def in_bf16(bank: AdapterBank, x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("bias", [True, False])
 def test_single_tokens_against_the_loop(bias, monkeypatch):
     bank, x = token_bank(bias)
-    monkeypatch.setattr(bank, "_gathered", None)  # not computed there
+    monkeypatch.setattr(bank, "factors", None)  # not computed there
     for _ in range(2):  # and once more, from what is kept between tokens
         exact = loop(bank, x)
         torch.testing.assert_close(in_bf16(bank, x), exact, rtol=0.05, atol=0.02 * exact.abs().max().item())

@@ -1,4 +1,4 @@
-"""Adapter banks inside whole models: mixed batches, beams, gradient checkpointing, copies."""
+"""Adapted layers inside whole models: mixed batches, beams, gradient checkpointing, copies."""
 
 import copy
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from flix_lightning.adapters.injection import banks_of
+from flix_lightning.adapters.injection import featurized_linears
 from tests.adapters.test_layer import BATCH, EXPECTED, GATES, PATHS, assert_close
 from tests.toy import TOYS, toy_batch, toy_flix
 
@@ -63,7 +63,7 @@ def test_beam_search_in_a_mixed_batch_equals_its_examples_alone(family, path):
 def count_forwards(backbone: nn.Module) -> list[nn.Module]:
     """A list that grows by a bank at each of its forwards."""
     calls: list[nn.Module] = []
-    for bank in banks_of(backbone).values():
+    for bank in featurized_linears(backbone).values():
         bank.register_forward_pre_hook(lambda module, inputs: calls.append(module))
     return calls
 

@@ -6,9 +6,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from flix_lightning.adapters.composition import ActiveComposition
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.features import Featurizer
-from flix_lightning.adapters.injection import banks_of, inject, merge
+from flix_lightning.adapters.injection import featurized_linears, inject, merge
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.data.cells import SHARED
 from tests.toy import CELLS, TOYS, fill, force_path, toy_batch, toy_composer
@@ -26,7 +26,7 @@ def both(family: str, alpha: int, path: str = "wide") -> tuple[PreTrainedModel, 
     config = LoraConfig(r=RANK, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear")
     theirs = get_peft_model(theirs, config).eval()
     with torch.no_grad():
-        for name, bank in banks_of(ours).items():
+        for name, bank in featurized_linears(ours).items():
             layer = theirs.base_model.model.get_submodule(name)
             layer.lora_A["default"].weight.copy_(bank.lora_a)
             layer.lora_B["default"].weight.copy_(bank.lora_b.T)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flix_lightning.adapters.features import Feature
-from flix_lightning.adapters.injection import banks_of
+from flix_lightning.adapters.injection import featurized_linears
 from flix_lightning.adapters.strengths import WHOLE, Strengths
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell
@@ -67,7 +67,7 @@ def test_the_model_computes_what_the_strengths_say(path):
         {"task=ner": 0.7, "language=yo": 1.0},
         {"task=parse": 0.7, "language=am": 0.3},
     ]
-    bank = next(iter(banks_of(backbone).values()))
+    bank = next(iter(featurized_linears(backbone).values()))
     x = torch.randn(3, 4, bank.in_features, generator=torch.Generator().manual_seed(0))
     expected = flix_linear(x, bank.weight, bank.bias, bank.lora_a, bank.lora_b, rank_rows(RANKS), by_hand)
     torch.testing.assert_close(bank(x), expected, rtol=1e-5, atol=1e-5)

@@ -9,10 +9,10 @@ from lightning import Trainer
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import Bank
-from flix_lightning.adapters.composition import ActiveComposition
 from flix_lightning.adapters.features import Feature
-from flix_lightning.adapters.injection import banks_of, inject
+from flix_lightning.adapters.injection import featurized_linears, inject
 from flix_lightning.adapters.peft import read_peft_folder
 from flix_lightning.adapters.warm_start import WarmStart, load_lora
 from flix_lightning.common.errors import FlixError
@@ -139,7 +139,7 @@ def test_a_feature_started_as_a_lora_of_pefts_answers_as_it(family, options, tmp
     torch.testing.assert_close(mine, peft, rtol=1e-4, atol=1e-5)
     left = composer.ranks_of(Feature("task", "qa"))[-1]
     targeted = read_peft_folder(tmp_path / "lora")
-    for name, bank in banks_of(ours).items():
+    for name, bank in featurized_linears(ours).items():
         if name in targeted:
             assert bank.lora_a[left].any() and not bank.lora_b[left].any(), "it can still be trained"
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from flix_lightning.adapters.bank import Bank
-from flix_lightning.adapters.injection import banks_of
+from flix_lightning.adapters.injection import featurized_linears
 from flix_lightning.evaluation.analysis import features_of, kinship, norms_by_module, similarity
 from flix_lightning.report.inside import norms_heatmap, similarity_heatmap
 from tests.toy import CELLS, toy_flix
@@ -16,7 +16,7 @@ from tests.toy import CELLS, toy_flix
 @pytest.fixture
 def trained():
     backbone, _, composer = toy_flix("t5", scaling=0.5)
-    return Bank.of(backbone, composer, {}, CELLS), banks_of(backbone), composer
+    return Bank.of(backbone, composer, {}, CELLS), featurized_linears(backbone), composer
 
 
 def test_similarity_and_norms_against_delta_weights(trained):

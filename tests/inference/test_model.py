@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import Bank
-from flix_lightning.adapters.composition import ActiveComposition
 from flix_lightning.adapters.injection import inject
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell

@@ -9,10 +9,10 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from flix_lightning.adapters.composition import ActiveComposition
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.dropout import FeatureDropout
 from flix_lightning.adapters.features import Featurizer
-from flix_lightning.adapters.injection import banks_of, inject, merge
+from flix_lightning.adapters.injection import featurized_linears, inject, merge
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import SHARED
@@ -153,7 +153,7 @@ def test_every_adapter_learns_in_a_training_step(adapted):
         torch.manual_seed(seed)
         adapted.module.zero_grad()
         adapted.module.target_loss(batch, target_places(batch["labels"], is_encoder_decoder)).backward()
-        still = [path for path, bank in banks_of(adapted.backbone).items() if bank.lora_b.grad is None]
+        still = [path for path, bank in featurized_linears(adapted.backbone).items() if bank.lora_b.grad is None]
         assert not still
 
 
@@ -187,18 +187,18 @@ def test_one_shared_feature_is_peft_s_lora(name, adapted):
     ours, active = copy.deepcopy(adapted.bare), ActiveComposition(composer.total_rank)
     fill(inject(ours, composer.total_rank, active, scaling=2.0))
     active.set(composer.compose(CELLS[:3]))
-    targets = list(banks_of(ours))
+    targets = list(featurized_linears(ours))
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets)
     theirs = get_peft_model(copy.deepcopy(adapted.bare), config).eval()
     with torch.no_grad():
-        for path, bank in banks_of(ours).items():
+        for path, bank in featurized_linears(ours).items():
             layer = theirs.base_model.model.get_submodule(path)
             layer.lora_A["default"].weight.copy_(bank.lora_a)
             layer.lora_B["default"].weight.copy_(bank.lora_b.T)
     close(logits(ours, batch), logits(theirs, batch))
     for model in (ours, theirs):
         model(**batch, use_cache=False).logits.square().mean().backward()
-    for path, bank in banks_of(ours).items():
+    for path, bank in featurized_linears(ours).items():
         layer = theirs.base_model.model.get_submodule(path)
         close(bank.lora_a.grad, layer.lora_A["default"].weight.grad)
         close(bank.lora_b.grad, layer.lora_B["default"].weight.grad.T)

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig
 
-from flix_lightning.adapters.composition import ActiveComposition
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.dropout import FeatureDropout
 from flix_lightning.adapters.injection import inject, merge
-from flix_lightning.adapters.layer import AdapterBank
+from flix_lightning.adapters.layer import FeaturizedLinear
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.batches import EvalBatch
 from flix_lightning.data.tasks import Task
@@ -279,7 +279,7 @@ def test_banks_train_over_quantized_weights(saved):
             parent, _, child = name.rpartition(".")
             setattr(backbone.model.get_submodule(parent), child, Packed(module))
     module = flix(backbone)
-    bank: AdapterBank = module.banks[0]
+    bank: FeaturizedLinear = module.banks[0]
     assert isinstance(bank.base, Packed) and len(module.banks) == 14
     composition = module.composer.compose(CELLS[:2])
     module.active.set(composition)

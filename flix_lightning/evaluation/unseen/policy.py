@@ -1,7 +1,7 @@
 """What serves an unseen language in evaluation: its task alone, as in the paper, or known languages in its place.
 
 A policy changes the composition only: which language features stand in for the unknown one, and with what weights.
-Adapter banks and training know nothing of it.
+Adapted layers and training know nothing of it.
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from flix_lightning.adapters.calibration import CALIBRATION
 from flix_lightning.adapters.composition import Composer
-from flix_lightning.adapters.injection import banks_of, merge
+from flix_lightning.adapters.injection import featurized_linears, merge
 from flix_lightning.adapters.peft import LowRank, target_modules, write_peft_folder
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell
@@ -43,7 +43,7 @@ def low_ranks(backbone: nn.Module, index: Tensor, weight: Tensor) -> dict[str, L
         FlixError: see `check_lora`.
     """
     check_lora(backbone, index, weight)
-    return {name: LowRank(*bank.low_rank(index, weight)) for name, bank in banks_of(backbone).items()}
+    return {name: LowRank(*bank.low_rank(index, weight)) for name, bank in featurized_linears(backbone).items()}
 
 
 def check_lora(backbone: nn.Module, index: Tensor, weight: Tensor) -> None:
@@ -61,7 +61,7 @@ def check_lora(backbone: nn.Module, index: Tensor, weight: Tensor) -> None:
 @torch.no_grad()
 def has_bias(backbone: nn.Module, index: Tensor, weight: Tensor) -> bool:
     """Whether a composition adds a bias to an output."""
-    return any(bank.shift(index, weight) is not None for bank in banks_of(backbone).values())
+    return any(bank.shift(index, weight) is not None for bank in featurized_linears(backbone).values())
 
 
 def served_rank(active: int) -> int:
@@ -84,7 +84,7 @@ def write_lora(folder: Path, backbone: PreTrainedModel, index: Tensor, weight: T
     Raises:
         FlixError: `rank` is less than the active rank, or more than any layer's width.
     """
-    widest = max(max(bank.in_features, bank.out_features) for bank in banks_of(backbone).values())
+    widest = max(max(bank.in_features, bank.out_features) for bank in featurized_linears(backbone).values())
     if rank > max(widest, len(index)):
         raise FlixError(f"lora_rank: at most {widest}, the width of the widest layer; got {rank}.")
     if rank < len(index):

@@ -1,6 +1,6 @@
 """A vLLM plugin: one bank serves every cell. `FLIX_VLLM_BANK=runs/joint-flix/HASH` switches it on.
 
-vLLM finds it by the entry point `vllm.general_plugins` and, with `VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`, asks it for every
+vLLM finds it by the entry point `vllm.general_plugins` and, with `VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`, asks it for any
 model name that it does not know: `model="ner/sw"` in a request is composed from the bank into a LoRA folder, which vLLM
 loads and keeps. See docs/serving.md.
 

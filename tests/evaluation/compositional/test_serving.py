@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import Bank
-from flix_lightning.adapters.composition import ActiveComposition, Composer
+from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.features import FeatureSpace, Featurizer
 from flix_lightning.adapters.injection import inject
 from flix_lightning.adapters.ranks import RankAllocation

@@ -2,8 +2,8 @@
 
 import torch
 
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.calibration import calibrate, calibrated_composer
-from flix_lightning.adapters.composition import ActiveComposition
 from flix_lightning.adapters.injection import inject
 from flix_lightning.data.cells import Cell
 from tests.toy import TOYS, fill, toy_composer

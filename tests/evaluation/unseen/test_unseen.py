@@ -11,7 +11,7 @@ from babel import Locale
 from lightning import Trainer
 
 from flix_lightning.adapters.features import Feature, FeatureSpace
-from flix_lightning.adapters.injection import banks_of
+from flix_lightning.adapters.injection import featurized_linears
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill
 from flix_lightning.data.benchmarks.cldr.languages import CELLS as CLDR_CELLS
@@ -124,7 +124,7 @@ def test_a_composition_with_stand_ins_against_the_reference(path):
         {"task=ner": 1.0, "language=sw": 1.0},
         {"language=bn": 0.25, "language=yo": 0.75},
     ]
-    bank = next(iter(banks_of(backbone).values()))
+    bank = next(iter(featurized_linears(backbone).values()))
     x = torch.randn(3, 4, bank.in_features, generator=torch.Generator().manual_seed(0))
     expected = flix_linear(x, bank.weight, bank.bias, bank.lora_a, bank.lora_b, rank_rows(RANKS), by_hand)
     torch.testing.assert_close(bank(x), expected, rtol=1e-5, atol=1e-5)

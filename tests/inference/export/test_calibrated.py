@@ -5,8 +5,8 @@ import torch
 from peft import PeftModel
 from transformers import LlamaForCausalLM
 
+from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.calibration import calibrate, calibrated_composer
-from flix_lightning.adapters.composition import ActiveComposition
 from flix_lightning.adapters.injection import inject
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell

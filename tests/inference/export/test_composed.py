@@ -10,7 +10,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM, T5ForConditionalGeneration
 
-from flix_lightning.adapters.composition import ActiveComposition, Composition
+from flix_lightning.adapters.active import ActiveComposition
+from flix_lightning.adapters.composition import Composition
 from flix_lightning.adapters.injection import ALL_LINEAR, inject
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell
