@@ -21,6 +21,7 @@ from flix_lightning.mixture import Mixture
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.module import FlixModule
 from flix_lightning.optimization import Optimization
+from flix_lightning.prompting import Prompting
 from flix_lightning.ranks import RankAllocation
 from flix_lightning.sections import check_sections
 from flix_lightning.tokens.store import Caching
@@ -155,9 +156,12 @@ def _adapted(
     start = Finished(trained) if trained else fill("warm_start", WarmStart, config.get("warm_start") or {}).read()
     dropout = fill("feature_dropout", FeatureDropout, config["feature_dropout"], axes=method.dropout_axes)
     composer = start.composer(build_composer(config, mixture))
+    earlier = start.earlier(composer)
+    tasks = {cell.task: start.bank.tasks[cell.task] for cell in earlier if cell.task in start.bank.tasks}
+    prompting = Prompting.of(benchmark, config["data"]["max_prompt_tokens"])
     module = FlixModule(
         *backbone,
-        tasks=benchmark.tasks,
+        tasks={**tasks, **benchmark.tasks},
         composer=composer,
         dropout=dropout,
         optimization=fill("optimizer", Optimization, config["optimizer"]),
@@ -165,9 +169,10 @@ def _adapted(
         seed=config["seed"],
         target_modules=method.target_modules,
         scaling=method.scaling,
+        prompting=prompting.after(start.bank.prompting if earlier else None),
     )
     module.hold(start.apply(module.backbone, composer))
-    return module, start.earlier(composer)
+    return module, earlier
 
 
 def _calibrated(

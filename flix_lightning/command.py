@@ -124,7 +124,7 @@ def key_values(arguments: Sequence[str], about: str, positional: str | None = No
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """`error` and what caused it, outermost first."""
+    """`error` and what caused it, outermost first; not what it was raised `from None` in the place of."""
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -3,28 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 import torch
 
 from flix_lightning.assembly import build_mixture, construct, stored_model, without
 from flix_lightning.bank import Bank
-from flix_lightning.benchmarks.language_words import in_words
 from flix_lightning.calibrated import Calibration, load_corrections, read_corrections
 from flix_lightning.calibration import calibrate
 from flix_lightning.composition import ActiveComposition
 from flix_lightning.errors import FlixError, unknown
-from flix_lightning.features import Cell
+from flix_lightning.features import RESERVED, Cell
 from flix_lightning.filling import fill
 from flix_lightning.generation import greedy
 from flix_lightning.injection import inject
 from flix_lightning.models.backbone import Backbone
+from flix_lightning.prompting import PLAIN, TEXT, Prompting
 from flix_lightning.run_directory import read_config
-from flix_lightning.tasks import Task
-from flix_lightning.tokens.encoding import encode, generation_batch
+from flix_lightning.tokens.encoding import Encoded, cut, encode, generation_batch, prompt_tail
 
-Text = str | Mapping[str, str]  # the input, or the fields of the task's prompt
+Text = str | Mapping[str, Any]  # the input; or the fields of the task's prompt, and values on further axes
 
 
 class FlixModel:
@@ -43,6 +41,7 @@ class FlixModel:
         self.backbone, self.tokenizer = backbone
         self.bank, self.composer = bank, bank.composer()
         self.active = ActiveComposition(self.composer.total_rank)
+        self.truncated = 0  # prompts that were longer than training's and cut, so far
         inject(self.backbone, self.composer.total_rank, self.active, bank.modules, bank.scaling)
         bank.load_into(self.backbone, self.composer)
         try:
@@ -77,7 +76,10 @@ class FlixModel:
         model.active, corrections = calibrate(model.backbone, rows, calibration.rank is None)
         load_corrections(corrections, read_corrections(run))
         model.composer, known = composer, dict.fromkeys((*model.bank.cells, *cells))
-        model.bank = replace(model.bank, tasks={**model.bank.tasks, **benchmark.tasks}, cells=tuple(known))
+        prompting = Prompting.of(benchmark, config["data"]["max_prompt_tokens"]).after(model.bank.prompting)
+        model.bank = replace(
+            model.bank, tasks={**model.bank.tasks, **benchmark.tasks}, cells=tuple(known), prompting=prompting
+        )
         return model
 
     @staticmethod
@@ -85,30 +87,42 @@ class FlixModel:
         """The adapters of a bank file on a backbone of the caller's, as `load_tiny` and `load_pretrained` give it."""
         return FlixModel(backbone, Bank.read(Path(path)), device)
 
-    def cell(self, task: str, language: str) -> Cell:
-        """The cell of a request: the trained one, or a new pair. An unknown language is served by its task alone.
+    def cell(self, task: str, language: str, given: Text = "") -> Cell:
+        """The cell of a request. An unknown language is served by its task alone.
+
+        Args:
+            given: the request; a mapping may hold values on further axes, None for none.
 
         Raises:
-            FlixError: the bank has no such task.
+            FlixError: the bank has no such task; or it has features of a further axis, and the request no value there,
+                or an unknown one.
         """
         if task not in self.bank.tasks:
             raise unknown("task", task, self.bank.tasks)
-        trained = (cell for cell in self.bank.cells if (cell.task, cell.language) == (task, language))
-        return next(trained, Cell(task, language))
+        axes = {axis: set() for axis in self.bank.axes if axis not in RESERVED}
+        for feature in self.bank.ranks:
+            if feature.axis in axes:
+                axes[feature.axis].add(feature.value)
+        given = given if isinstance(given, Mapping) else {}
+        attributes = (self.bank.prompting or PLAIN).attributes(task, language, given, axes)
+        trained = (
+            c for c in self.bank.cells if (c.task, c.language, dict(c.attributes)) == (task, language, attributes)
+        )
+        return next(trained, Cell(task, language, tuple(attributes.items())))
 
     def prompt(self, text: Text, cell: Cell) -> str:
-        """What the model reads for a request: the task's own prompt around it.
+        """What the model reads for a request: the task's own prompt around it, in the words of training.
 
         Raises:
-            FlixError: fields that the prompt does not have.
+            FlixError: fields that the prompt does not have, or a bank that does not keep these words.
         """
-        task = self.bank.tasks[cell.task]
-        if isinstance(text, str):
-            names = prompt_fields(task)
-            if len(names) != 1:
-                raise FlixError(f"task {task.name!r} takes a mapping with the fields {', '.join(names)}, not a text.")
-            text = {names[0]: text}
-        return task.render(in_words(cell.language, {}), **text)
+        if self.bank.prompting is None:
+            raise FlixError(
+                "bank: it was written by an earlier version (format 1) and does not say in what words languages stood "
+                "in prompts and where these were cut. Train its run again, or give whole prompts to FlixModel.answer."
+            )
+        given = text if isinstance(text, Mapping) else {TEXT: text}
+        return self.bank.prompting.prompt(self.bank.tasks[cell.task], cell.language, given)
 
     def generate(
         self,
@@ -121,30 +135,36 @@ class FlixModel:
         """Greedy answers, in the order of `texts`.
 
         Args:
-            texts: inputs, without the words of the prompt; one alone, or several.
+            texts: inputs, without the words of the prompt, or mappings of the prompt's fields; one alone, or several. A
+                mapping may hold values on further axes.
             task, language: of each text, or one for all.
             batch_size: requests computed at once; those of like length, whatever their cells.
             max_new_tokens: where an answer ends; by default where the longest answer of its batch may.
 
         Raises:
-            FlixError: an unknown task, as many texts as neither tasks nor languages, or a size out of its range.
+            FlixError: a request that cannot be (see `cell`, `prompt`), as many texts as neither tasks nor languages, or
+                a size out of its range.
         """
-        for name, size in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
-            if size is not None and not 1 <= size < 1 << 31:
-                raise FlixError(f"{name}: at least 1, below 2^31; got {size!r}.")
+        check_sizes(batch_size, max_new_tokens)
         texts = [texts] if isinstance(texts, str | Mapping) else list(texts)
         tasks, languages = _one_each("task", task, len(texts)), _one_each("language", language, len(texts))
-        cells = [self.cell(*pair) for pair in zip(tasks, languages)]
+        cells = [self.cell(*request) for request in zip(tasks, languages, texts)]
         prompts = [self.prompt(text, cell) for text, cell in zip(texts, cells)]
-        limits = [max_new_tokens or self.bank.tasks[cell.task].max_target_tokens for cell in cells]
-        return self.answer(cells, prompts, limits, batch_size)
+        return self.answer(cells, prompts, self.limits(cells, max_new_tokens), batch_size)
+
+    def limits(self, cells: Sequence[Cell], max_new_tokens: int | None = None) -> list[int]:
+        """The tokens that each answer may have: its task's, where no other number is given."""
+        return [max_new_tokens or self.bank.tasks[cell.task].max_target_tokens for cell in cells]
 
     def answer(
         self, cells: Sequence[Cell], prompts: Sequence[str], limits: Sequence[int], batch_size: int = 64
     ) -> list[str]:
-        """Greedy answers to whole prompts, each served by its cell's features and at most its limit of tokens long."""
+        """Greedy answers to whole prompts, each served by its cell's features and at most its limit of tokens long.
+
+        Prompts are cut where training's were.
+        """
         is_encoder_decoder = self.backbone.config.is_encoder_decoder
-        rows = encode(self.tokenizer, prompts, [""] * len(prompts), is_encoder_decoder) if prompts else []
+        rows = self._encoded(prompts) if prompts else []
         order = sorted(range(len(rows)), key=lambda i: (limits[i], len(rows[i].prompt)))
         answers = [""] * len(rows)
         for start in range(0, len(order), batch_size):
@@ -157,11 +177,23 @@ class FlixModel:
                 answers[i] = answer
         return answers
 
+    def _encoded(self, prompts: Sequence[str]) -> list[Encoded]:
+        longest = self.bank.prompting.max_tokens if self.bank.prompting else None
+        rows = encode(self.tokenizer, prompts, [""] * len(prompts), self.backbone.config.is_encoder_decoder)
+        if longest is None:
+            return rows
+        self.truncated += sum(len(row.prompt) > longest for row in rows)
+        return [cut(row, longest, 1, prompt_tail(self.tokenizer)) for row in rows]
 
-def prompt_fields(task: Task) -> list[str]:
-    """The fields of a task's prompt that come with each example."""
-    names = [field.partition(".")[0] for _, field, _, _ in Formatter().parse(task.prompt) if field]
-    return [name for name in dict.fromkeys(names) if name != "language"]
+
+def check_sizes(batch_size: int, max_new_tokens: int | None) -> None:
+    """
+    Raises:
+        FlixError: one is out of its range.
+    """
+    for name, size in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
+        if size is not None and not 1 <= size < 1 << 31:
+            raise FlixError(f"{name}: at least 1, below 2^31; got {size!r}.")
 
 
 def _one_each(what: str, value: str | Sequence[str], count: int) -> list[str]:

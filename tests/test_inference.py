@@ -95,7 +95,7 @@ def test_the_bank_must_fit_the_backbone(model, tmp_path):
 
 
 def test_a_file_of_requests_is_answered_in_order(model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device: model))
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust_remote_code: model))
     lines = [{"task": t, "language": code, **(x if isinstance(x, dict) else {"text": x})} for x, t, code in REQUESTS]
     Path("requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     answer("run", "requests.jsonl", out="answers.jsonl")

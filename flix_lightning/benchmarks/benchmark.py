@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from flix_lightning.benchmarks.axes import Axes
 from flix_lightning.features import Cell
 from flix_lightning.tasks import Task
 
@@ -27,6 +28,8 @@ class Benchmark(Protocol):
     tasks: Mapping[str, Task]
     cells: Sequence[Cell]
     left_out: Sized  # the malformed rows that were met and left out
+    words: Mapping[str, str]  # code -> language in words, as prompts have it
+    axes: Axes  # where the values on further axes come from
 
     def splits(self, cell: Cell) -> Sequence[str]:
         """The splits that a cell has rows of, in the order of `SPLITS`."""

@@ -9,7 +9,6 @@ from typing import Any
 from flix_lightning.benchmarks.axes import Axes
 from flix_lightning.benchmarks.benchmark import SPLITS, Example, code_of
 from flix_lightning.benchmarks.directory import FilePattern, find_parts, task_folders
-from flix_lightning.benchmarks.language_words import in_words
 from flix_lightning.benchmarks.part import Part
 from flix_lightning.benchmarks.rows import LeftOut, Row
 from flix_lightning.benchmarks.spans import check_spans
@@ -17,7 +16,8 @@ from flix_lightning.errors import FlixError, unknown
 from flix_lightning.features import Cell
 from flix_lightning.filling import fill
 from flix_lightning.metrics import METRICS
-from flix_lightning.tasks import Task
+from flix_lightning.tasks import Task, check_text
+from flix_lightning.unseen.languages import in_words
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ class Declaration:
             if split not in SPLITS:
                 raise unknown(f"benchmark.tasks.{name}.splits", split, SPLITS)
         scored = None if self.scored is None else tuple(self.scored)
-        return Task(name, self.prompt, self.metric, self.max_target_tokens, self.target, scored)
+        names = () if self.dataset else FilePattern(f"benchmark.tasks.{name}.files", self.files).names
+        codes = tuple(code for code in names if code != "language")
+        return Task(name, self.prompt, self.metric, self.max_target_tokens, self.target, scored, codes)
 
 
 class DeclaredBenchmark:
@@ -103,7 +105,7 @@ class DeclaredBenchmark:
         self.root, self.name = root and Path(root).expanduser(), name
         self.declarations = {task: fill(f"benchmark.tasks.{task}", Declaration, t) for task, t in tasks.items()}
         self.tasks = {task: declaration.task(task) for task, declaration in self.declarations.items()}
-        self.axes, self.names = Axes(axes or {}), names or {}
+        self.axes = Axes(axes or {})
         self.rows, self.held_back, self.left_out = rows or {}, held_back, LeftOut(tolerance)
         self._parts: dict[Cell, list[tuple[Part, set[str]]]] = {}
         folders = self._folders()
@@ -113,6 +115,8 @@ class DeclaredBenchmark:
                 for cell, splits in self._cells(task, part):
                     self._parts.setdefault(cell, []).append((part, splits))
         self.cells = tuple(self._parts)
+        codes = {code for parts in self._parts.values() for part, _ in parts for code in part.captured.values()}
+        self.words = {code: in_words(code, names or {}) for code in sorted(codes)} | dict(names or {})
         if not self.cells:
             raise FlixError(
                 f"benchmark.root: {root!r} holds no folder of a declared task: {', '.join(tasks) or 'none'}."
@@ -144,14 +148,14 @@ class DeclaredBenchmark:
             return None
         parts = [part for part, splits in self._parts[cell] if split in splits]
         seen = [(part.name, part.captured, part.source(split).fingerprint()) for part in parts]
-        words = [in_words(code, self.names) for part in parts for code in part.captured.values()]
+        words = [self.words[code] for part in parts for code in part.captured.values()]
         axes, limits = (self.axes.fields, self.axes.tables), (self.rows.get(split), self.held_back)
         code = code_of(Path(__file__).parent)
         return repr((cell, split, seen, words, self.declarations[cell.task], axes, limits, code))
 
     def _examples(self, cell: Cell, part: Part, split: str) -> Iterator[Example]:
         task, declaration = self.tasks[cell.task], self.declarations[cell.task]
-        words = {name: in_words(code, self.names) for name, code in part.captured.items()}
+        words = {name: self.words[code] for name, code in part.captured.items()}
         seen: dict[str, int] = {}
         for own, row in self._rows(cell.task, part, split):
             if own != cell:
@@ -159,7 +163,7 @@ class DeclaredBenchmark:
             try:
                 fields = {**row.fields, **words}
                 prompt, target = task.render(**fields), task.answer(**fields)
-                _check_text(prompt, target)
+                check_text(prompt, target)
                 if declaration.spans and "spans" in row.fields:
                     check_spans(row.fields.get(declaration.spans), row.fields["spans"], target)
                 if declaration.id:
@@ -238,12 +242,3 @@ def _check_id(field: str, row: Row, seen: dict[str, int]) -> None:
         raise unknown("field id", field, row.fields)
     if (first := seen.setdefault(str(row.fields[field]), row.line)) != row.line:
         raise FlixError(f"{field} {row.fields[field]!r} is that of line {first} too.")
-
-
-def _check_text(*texts: str) -> None:
-    """A lone surrogate is half a character: no tokenizer takes it and no file can hold it."""
-    for text in texts:
-        try:
-            text.encode("utf8")
-        except UnicodeEncodeError as error:
-            raise FlixError(f"holds a lone surrogate, {text[error.start]!a}, at character {error.start + 1}.") from None

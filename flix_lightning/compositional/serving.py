@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
 
 from flix_lightning.benchmarks.benchmark import Benchmark, Example
-from flix_lightning.benchmarks.language_words import in_words
 from flix_lightning.features import JOIN, Cell
 from flix_lightning.inference import FlixModel
 from flix_lightning.scores import CellScores
@@ -33,7 +32,7 @@ class Served:
         longest = [limits[cell.task] for cell in cells]
         for one in self.passes:
             served = [one(*row) for row in zip(cells, examples, answers, strict=True)]
-            serving = [Cell(task, cell.language) for (task, _), cell in zip(served, cells)]
+            serving = [replace(cell, task=task) for (task, _), cell in zip(served, cells)]
             answers = self.model.answer(serving, [prompt for _, prompt in served], longest)
         return answers
 
@@ -61,7 +60,7 @@ def steps(benchmark: Benchmark) -> tuple[Pass, Pass]:
     """The main task on the text, then the auxiliary task on its answer, each with its own feature and prompt."""
 
     def words(task: str, cell: Cell, text: str) -> tuple[str, str]:
-        return task, benchmark.tasks[task].render(in_words(cell.language, {}), input=text)
+        return task, benchmark.tasks[task].render(benchmark.words[cell.language], input=text)
 
     def main(cell: Cell, example: Example, _: str) -> tuple[str, str]:
         return words(cell.task.split(JOIN)[0], cell, example.prompt.partition(": ")[2])
@@ -95,7 +94,7 @@ def generation_seconds(served: Served, cells: Sequence[Cell], examples: Sequence
         rows = encode(model.tokenizer, [prompt for _, prompt in told], [""] * len(told), is_encoder_decoder)
         inputs = generation_batch(rows, model.tokenizer.pad_token_id, is_encoder_decoder)
         started = time.process_time()
-        model.active.set(model.composer.compose([Cell(task, cell.language) for (task, _), cell in zip(told, cells)]))
+        model.active.set(model.composer.compose([replace(cell, task=task) for (task, _), cell in zip(told, cells)]))
         model.backbone.generate(
             **inputs,
             max_new_tokens=tokens,

@@ -5,9 +5,11 @@ to=merged     a transformers model for each cell, the adapters added to its weig
 to=bank       all features in one safetensors file
 to=backbone   the bare backbone as a folder, for a LoRA to be loaded on
 
-cells=all     all that the run trained or scored, or pairs task/language, trained or not
+cells=all     all that the run trained or scored, or pairs task/language, trained or not; where the run has features of
+              further axes, with values on them: cells=[topic/sw/domain=news]
 out=FOLDER    by default `export/<to>` in the run
 rank=N        of every LoRA, filled up with zeros; by default the smallest that vLLM serves
+trust_remote_code=true   run the Python code that comes with the run's model
 """
 
 import sys

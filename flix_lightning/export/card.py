@@ -7,6 +7,7 @@ from typing import Any
 from flix_lightning.bank import Bank
 from flix_lightning.features import Cell, Feature
 from flix_lightning.mixture import Mixture
+from flix_lightning.results import axes_of, in_markdown
 from flix_lightning.tokens.encoding import PROMPT_END
 
 CARD = Template("""\
@@ -22,8 +23,6 @@ tags: [flix, multilingual]
 
 $what
 
-| task | language | standing | metric | score |
-|---|---|---|---|---|
 $scores
 
 Scores are in 0 to 100, those of the run on the $split split of `$benchmark`, with greedy decoding. *Seen*: the pair of
@@ -118,9 +117,9 @@ def model_card(
         backbone=bank.backbone,
         library=LIBRARY[to],
         languages=", ".join(sorted({repr(cell.language) for cell in cells})),
-        title=record["name"] + ("" if to == "bank" else f": {cells[0].task} in {cells[0].language}"),
+        title=record["name"] + ("" if to == "bank" else f": {_spoken(cells[0])}"),
         what=WHAT[to].format(**words),
-        scores="\n".join(_score_row(cell, bank, record) for cell in cells),
+        scores=_scores(cells, bank, record),
         split=record["split"],
         benchmark=benchmark,
         prompts="\n".join(f"- {task}: `{bank.tasks[task].prompt}`" for task in tasks),
@@ -137,10 +136,30 @@ def model_card(
     )
 
 
-def _score_row(cell: Cell, bank: Bank, record: Mapping[str, Any]) -> str:
-    """A line of the table; without a score where the run did not score the cell."""
-    place = cell.task, cell.language, dict(cell.attributes)
-    rows = [row for row in record["cells"] if (row["task"], row["language"], row.get("attributes", {})) == place]
-    score = f"{rows[0]['score']:.1f}" if rows else ""
-    standing = Mixture(train=bank.cells).group(cell)
-    return f"| {cell.task} | {cell.language} | {standing} | {bank.tasks[cell.task].metric} | {score} |"
+def _spoken(cell: Cell) -> str:
+    return ", ".join([f"{cell.task} in {cell.language}", *(f"{axis} {value}" for axis, value in cell.attributes)])
+
+
+def _scores(cells: Sequence[Cell], bank: Bank, record: Mapping[str, Any]) -> str:
+    """The table: what the run scored of each of `cells`, with all values on axes that it leaves open."""
+    found = [row for cell in cells for row in _scored(cell, bank, record)]
+    axes = axes_of(found)
+    lines = [["task", "language", *axes, "standing", "metric", "score"]]
+    for row in found:
+        values = [row["task"], row["language"], *(row.get("attributes", {}).get(axis, "") for axis in axes)]
+        score = f"{row['score']:.1f}" if "score" in row else ""
+        lines.append([*map(in_markdown, values), row["group"], bank.tasks[row["task"]].metric, score])
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _scored(cell: Cell, bank: Bank, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The record's rows of a cell; one without a score where the run did not score it."""
+    rows = [
+        row
+        for row in record["cells"]
+        if (row["task"], row["language"]) == (cell.task, cell.language)
+        and dict(cell.attributes).items() <= row.get("attributes", {}).items()
+    ]
+    unscored = {"task": cell.task, "language": cell.language, "attributes": dict(cell.attributes)}
+    return rows or [{**unscored, "group": Mixture(train=bank.cells).group(cell)}]

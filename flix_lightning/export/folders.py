@@ -14,16 +14,22 @@ from flix_lightning.export.composed import check_lora, merged_model, one_composi
 from flix_lightning.features import Cell, Feature
 from flix_lightning.inference import FlixModel
 from flix_lightning.mixture import ALL
-from flix_lightning.results import read_record
-from flix_lightning.run_directory import whole_folder
+from flix_lightning.results import cell_of, read_record
+from flix_lightning.run_directory import escaped, whole_folder
 
 FORMATS = ("peft", "merged", "bank", "backbone")
 CARD = "README.md"
-LANGUAGE = re.compile(r"\w[\w.+-]*")
+CELL = re.compile(r"(?P<task>[^/]+)/(?P<language>\w[\w.+-]*)(?P<further>(?:/\w+=.+)?)", re.DOTALL)
+FORM = "task/language, e.g. ner/sw, and /axis=value for each further axis"
 
 
 def export(
-    run: str, to: str, cells: str | Sequence[str] = ALL, out: str | None = None, rank: int | None = None
+    run: str,
+    to: str,
+    cells: str | Sequence[str] = ALL,
+    out: str | None = None,
+    rank: int | None = None,
+    trust_remote_code: bool = False,
 ) -> list[Path]:
     """Write a finished run in another format; returns the folders made.
 
@@ -31,9 +37,11 @@ def export(
         run: its directory.
         to: `peft` and `merged` make a folder for each of `cells`, `bank` one of all features, `backbone` one of the
             bare backbone with its tokenizer.
-        cells: `all` that the run trained or scored, or pairs `task/language`, trained or not.
+        cells: `all` that the run trained or scored, or pairs `task/language`, trained or not, and `/axis=value` for
+            each further axis that the run has features of.
         out: where the folders are made; by default `export/<to>` in the run's directory.
         rank: of every LoRA, filled up with zeros; by default the smallest that vLLM can be set to and that holds all.
+        trust_remote_code: run the Python code that comes with the run's model.
 
     Raises:
         FlixError: the run is unfinished, or an unknown format, task or pair.
@@ -44,7 +52,7 @@ def export(
     folder = Path(out) if out else Path(run) / "export" / to
     if to == "bank" and (corrected := record["config"]["adapter"].get("bank")):
         raise FlixError(f"to: 'bank': this calibration's is {corrected!r}. Allowed: peft, merged, backbone.")
-    model = FlixModel.from_run(run, device="cpu")
+    model = FlixModel.from_run(run, "cpu", trust_remote_code)
     if to == "backbone":
         return [export_backbone(model, folder)]
     chosen = chosen_cells(model, record, cells)
@@ -57,34 +65,44 @@ def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence
     """The cells that `cells` names.
 
     Raises:
-        FlixError: none, a name that is no pair, or an unknown task.
+        FlixError: none, a name that is no cell, or an unknown task; an axis without a value, or with an unknown one.
     """
     if cells == ALL:
         rows = record["cells"]
-        return [Cell(row["task"], row["language"], tuple(row.get("attributes", {}).items())) for row in rows]
+        return [cell_of(row) for row in rows]
     found = []
     for name in [cells] if isinstance(cells, str) else cells:
-        task, _, language = str(name).partition("/")
-        if not LANGUAGE.fullmatch(language):
-            raise FlixError(f"cells: a cell is written task/language, e.g. ner/sw; got {name!r}.")
-        found.append(model.cell(task, language))
+        if (match := CELL.fullmatch(str(name))) is None:
+            raise FlixError(f"cells: a cell is written {FORM}; got {name!r}.")
+        values = dict(part.split("=", 1) for part in re.split(r"/(?=\w+=)", match["further"])[1:])
+        found.append(model.cell(match["task"], match["language"], values))
     if not found:
-        raise FlixError(f"cells: none named. Allowed: {ALL!r}, or pairs task/language, e.g. ner/sw.")
+        raise FlixError(f"cells: none named. Allowed: {ALL!r}, or {FORM}.")
     return found
 
 
 def export_cells(
     model: FlixModel, record: dict[str, Any], to: str, cells: Sequence[Cell], folder: Path, rank: int | None
 ) -> list[Path]:
-    """A folder `<task>-<language>` for each cell, with the values of further axes if it has any; one rank for all."""
+    """A folder `<task>-<language>` for each cell, with the values of further axes if it has any; one rank for all.
+
+    Raises:
+        FlixError: two cells whose folders have one name; or see `one_composition`, `write_lora`.
+    """
+    names: dict[str, Cell] = {}
+    for cell in cells:
+        name = "-".join(map(escaped, [cell.task, cell.language, *dict(cell.attributes).values()]))
+        if names.setdefault(name, cell) != cell:
+            raise FlixError(f"cells: {names[name]} and {cell} would both lie in {name!r}; export them to two places.")
     composed = {cell: one_composition(model.composer, cell) for cell in cells}
     if to == "peft" and rank is None:
         rank = served_rank(max(len(index) for index, _ in composed.values()))
     for one in composed.values() if to == "peft" else ():
         check_lora(model.backbone, *one)
     folders = []
-    for cell, (index, weight) in composed.items():
-        folders.append(folder / "-".join([cell.task, cell.language, *dict(cell.attributes).values()]))
+    for name, cell in names.items():
+        index, weight = composed[cell]
+        folders.append(folder / name)
         with whole_folder(folders[-1]) as partial:
             if to == "peft":
                 write_lora(partial, model.backbone, index, weight, rank)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from flix_lightning.results import columns
+from flix_lightning.results import columns, in_markdown
 from flix_lightning.run_directory import INCIDENTAL
 
 Record = Mapping[str, Any]
@@ -69,7 +69,7 @@ def comparison(records: Iterable[Record]) -> str:
     """A Markdown table: a row a setting, a column a (task, group), the best mean of each column in bold."""
     keys, groups = by_setting(records)
     places = list(columns(next(iter(groups.values()))[0]["cells"]))
-    heads = [f"{task} {SHORT.get(group, '')}".strip() for task, group in places]
+    heads = [in_markdown(f"{task} {SHORT.get(group, '')}".strip()) for task, group in places]
     scores = {
         values: [
             [record["best_validation_score"] for record in seeds],
@@ -83,7 +83,7 @@ def comparison(records: Iterable[Record]) -> str:
     lines = ["| " + " | ".join([*titles, *heads, "mean"]) + " |", "|" + "---|" * (len(titles) + len(heads) + 1)]
     for values in sorted(scores, key=lambda values: -fmean(scores[values][-1])):
         record = groups[values][0]
-        cells = [*map(str, values), str(len(groups[values])), f"{sum(record['parameters'].values()):,}"]
+        cells = [*map(in_markdown, values), str(len(groups[values])), f"{sum(record['parameters'].values()):,}"]
         cells.append(str(record["active_rank"]))
         for column, top in zip(scores[values], best, strict=True):
             cells.append(f"**{spread(column)}**" if round(fmean(column), 1) == top else spread(column))

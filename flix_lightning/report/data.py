@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flix_lightning.inspection import Findings, Lengths
@@ -43,7 +44,7 @@ def data_table(findings: Iterable[Findings]) -> Table:
         counts = found.counts()
         total = {name: total[name] + counts[name] for name in WORDS}
         rows += found.rows
-        line = [str(found.cell), found.split, f"{found.rows:,}", lengths(found.prompt), lengths(found.target)]
+        line = [escape(str(found.cell)), found.split, f"{found.rows:,}", lengths(found.prompt), lengths(found.target)]
         table.add_row(*line, "cannot be read" if found.error else told(counts), style="red" if found.error else None)
     table.add_section()
     table.add_row("in all", "", f"{rows:,}", "", "", told(total))

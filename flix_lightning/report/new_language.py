@@ -17,7 +17,7 @@ from flix_lightning.bank import Bank
 from flix_lightning.command import command, key_values
 from flix_lightning.errors import FlixError
 from flix_lightning.filling import fill
-from flix_lightning.results import read_record
+from flix_lightning.results import in_markdown, place_of, read_record
 from flix_lightning.run_directory import write_whole
 
 KEPT = ("name", "config", "environment", "parameters", "steps", "best_step", "cells")
@@ -52,8 +52,7 @@ def gather(joint: str, extended: str, base: str) -> Found:
 def table(found: Found) -> str:
     """Markdown: a row for each cell of the added languages that both runs scored, and their mean."""
     joint, extended = (
-        {(row["task"], row["language"]): row["score"] for row in found[label]["cells"]}
-        for label in ("joint", "extended")
+        {(row["task"], place_of(row)): row["score"] for row in found[label]["cells"]} for label in ("joint", "extended")
     )
     cells = sorted(joint.keys() & extended.keys())
     rows = [(f"{task} {language}", joint[task, language], extended[task, language]) for task, language in cells]
@@ -69,7 +68,7 @@ def table(found: Found) -> str:
         "",
         f"| cell | joint, {steps['joint']} steps | added, {steps['extended']} steps | difference |",
         "|---|---|---|---|",
-        *(f"| {name} | {one:.1f} | {other:.1f} | {other - one:+.1f} |" for name, one, other in rows),
+        *(f"| {in_markdown(name)} | {one:.1f} | {other:.1f} | {other - one:+.1f} |" for name, one, other in rows),
         "",
         f"Trainable parameters: {parameters['joint']:,} jointly, {parameters['extended']:,} for the added features. "
         f"Of the bank's {features['of_base']} features {features['unchanged']} are the same bit for bit in the "

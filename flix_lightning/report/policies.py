@@ -7,6 +7,7 @@ from statistics import fmean
 
 from flix_lightning.errors import FlixError
 from flix_lightning.report.comparison import Record, spread
+from flix_lightning.results import in_markdown, place_of
 from flix_lightning.unseen.languages import family, script
 from flix_lightning.unseen.policy import STAND_INS
 
@@ -38,10 +39,11 @@ def policies_table(scores: Sequence[Record]) -> str:
         cells = [row for row in record["cells"] if row["group"] == "unseen language"]
         means[policy].append(fmean(row["score"] for row in cells))
         for row in cells:
-            by_cell.setdefault((row["task"], row["language"]), {}).setdefault(policy, []).append(row["score"])
+            by_cell.setdefault((row["task"], place_of(row)), {}).setdefault(policy, []).append(row["score"])
     lines = ["| task | language | family | script | " + " | ".join(policies) + " |", "|---" * (4 + len(policies)) + "|"]
-    for (task, language), found in sorted(by_cell.items()):
-        about = [task, language, (family(language) or ("",))[-1], script(language) or ""]
+    for (task, place), found in sorted(by_cell.items()):
+        language = place.partition("/")[0]
+        about = [in_markdown(task), in_markdown(place), (family(language) or ("",))[-1], script(language) or ""]
         lines.append("| " + " | ".join([*about, *_row(found, policies)]) + " |")
     lines.append("| mean | | | | " + " | ".join(_row(means, policies)) + " |")
     lines.append("| seeds | | | | " + " | ".join(str(len(means[policy])) for policy in policies) + " |")

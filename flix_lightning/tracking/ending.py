@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from flix_lightning.bank import ADAPTER
-from flix_lightning.results import columns
+from flix_lightning.results import axes_of, columns, in_markdown
 from flix_lightning.run_directory import write_whole
 
 Rows = Sequence[Mapping[str, Any]]
@@ -34,9 +34,17 @@ def summary(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def tables(record: Mapping[str, Any]) -> dict[str, Rows]:
-    """A row a cell; a row a feature."""
+    """A row a cell, its values on all axes in columns; a row a feature."""
     features = [{"feature": feature, "examples": count} for feature, count in record["feature_use"].items()]
-    cells = [{key: row[key] for key in ("task", "language", "group", "score")} for row in record["cells"]]
+    axes = axes_of(record["cells"])
+    cells = [
+        {
+            **{key: row[key] for key in ("task", "language")},
+            **{axis: row.get("attributes", {}).get(axis, "") for axis in axes},
+            **{key: row[key] for key in ("group", "score")},
+        }
+        for row in record["cells"]
+    ]
     return {"cells": cells, "feature_use": features}
 
 
@@ -83,8 +91,8 @@ def log_adapters(wandb_run: Any, record: Mapping[str, Any], run: Path) -> None:
 
 
 def markdown(rows: Rows) -> str:
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(map(in_markdown, row.values()) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def as_csv(rows: Rows) -> str:

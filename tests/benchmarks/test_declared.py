@@ -7,9 +7,9 @@ import pytest
 
 from flix_lightning.assembly import construct
 from flix_lightning.benchmarks.declared import DeclaredBenchmark
-from flix_lightning.benchmarks.language_words import in_words
 from flix_lightning.features import Cell
 from flix_lightning.mixture import Mixture
+from flix_lightning.unseen.languages import in_words
 from tests.configs import composed
 
 TOPIC = {"prompt": "Topic of {language}: {text}", "target": "{label}", "metric": "exact_match", "max_target_tokens": 8}

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from flix_lightning.benchmarks.axes import Axes
 from flix_lightning.benchmarks.benchmark import SPLITS, Example, code_of
 from flix_lightning.benchmarks.cldr.languages import language_name
 from flix_lightning.benchmarks.cldr.rows import Row
@@ -40,6 +41,7 @@ class Drawn:
     tasks: Mapping[str, Task]
     cells: tuple[Cell, ...]
     left_out = ()
+    axes = Axes({})
 
     def __init__(self, rows: Mapping[str, int], seed: int) -> None:
         for split in rows:
@@ -48,6 +50,7 @@ class Drawn:
         for split in SPLITS:
             check_count(f"benchmark.rows.{split}", rows.get(split))
         self.rows, self.seed = dict(rows), seed
+        self.words = {cell.language: language_name(cell.language) for cell in self.cells}
         self.examples = cache(self._examples)
 
     def count(self, cell: Cell, split: str) -> int:
@@ -78,7 +81,7 @@ class Drawn:
             raise unknown(f"cell of benchmark {self.name}", cell, self.cells)
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
-        task, language = self.tasks[cell.task], language_name(cell.language)
+        task, language = self.tasks[cell.task], self.words[cell.language]
         return tuple(
             Example(f"{cell}/{split}/{i}", task.render(language, input=row.input), row.target)
             for i, row in enumerate(islice(self.draw(cell, split), self.count(cell, split)))
