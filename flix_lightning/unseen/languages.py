@@ -34,7 +34,7 @@ Dravidian: kn ml ta te
 Indo-European: hy sq
 Indo-European > Baltic: lt lv
 Indo-European > Celtic: cy ga
-Indo-European > Germanic > North Germanic: da is no sv
+Indo-European > Germanic > North Germanic: nb nn da is no sv
 Indo-European > Germanic > West Germanic: af de en nl
 Indo-European > Greek: el
 Indo-European > Indo-Iranian > Indic: as bho bn gom gu hi hne kok mai mr mwr ne or pa sa sd si ur xnr
@@ -93,12 +93,20 @@ def in_words(code: str, names: Mapping[str, str]) -> str:
 
 
 class Tag(NamedTuple):
-    """The parts of a language tag: the language as it is written and as CLDR calls it, script and region if given."""
+    """The parts of a language tag.
+
+    Attributes:
+        language: as it is written.
+        base: as CLDR calls it.
+        script, region: that the tag names, or that an old code stands for.
+        plain: neither is named.
+    """
 
     language: str
     base: str
     script: str | None
     region: str | None
+    plain: bool
 
     @staticmethod
     def parse(text: str) -> "Tag":
@@ -106,7 +114,9 @@ class Tag(NamedTuple):
         language, *parts = text.replace("-", "_").split("_")
         language = language.lower()
         base, *implied = get_global("language_aliases").get(language, language).split("_")
-        return Tag(language, base, _script_in(parts) or _script_in(implied), _region_in(parts) or _region_in(implied))
+        script, region = _script_in(parts), _region_in(parts)
+        plain = script is None and region is None
+        return Tag(language, base, script or _script_in(implied), region or _region_in(implied), plain)
 
 
 def _script_in(parts: list[str]) -> str | None:
@@ -136,5 +146,5 @@ def _english(code: str) -> str | None:
             if language + further in english.languages:
                 return english.languages[language + further]
     name = next((english.languages[language] for language in languages if language in english.languages), None)
-    unusual = english.scripts.get(written) if written != usual else None
+    unusual = english.scripts.get(written) if written != usual and not tag.plain else None
     return f"{name} ({unusual})" if name and unusual else name

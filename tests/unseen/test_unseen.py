@@ -21,7 +21,7 @@ from flix_lightning.injection import banks_of
 from flix_lightning.running.training import train
 from flix_lightning.tokens.encoding import Encoded
 from flix_lightning.unseen.few_shot import stand_ins, weighted
-from flix_lightning.unseen.languages import FAMILIES, family, script
+from flix_lightning.unseen.languages import FAMILIES, family, in_words, script
 from flix_lightning.unseen.policy import STAND_INS, UnseenLanguage
 from tests import toy
 from tests.configs import ROOT, SMALL, composed, small_benchmark, untrained_backbone
@@ -66,6 +66,59 @@ def test_a_language_stands_in_one_group_and_regions_do_not_matter():
     assert family("pt_br") == family("pt-BR") == family("pt") != ()
     assert family("qqq") == () and script("qqq") is None
     assert family("gu") == family("hi") != family("fa") and family("gu")[:2] == family("fa")[:2]
+
+
+TAGS = {  # tag -> words, script, a language of the same family
+    "zh-Hant": ("Traditional Chinese", "Hant", "zh"),
+    "zh_TW": ("Traditional Chinese", "Hant", "zh"),
+    "zho_Hant": ("Traditional Chinese", "Hant", "zh"),
+    "zh_CN": ("Chinese", "Hans", "zh"),
+    "az_Arab": ("Azerbaijani (Arabic)", "Arab", "az"),
+    "azb": ("azb", "Arab", None),
+    "azj_Latn": ("Azerbaijani", "Latn", "az"),
+    "sr_Latn": ("Serbian (Latin)", "Latn", "sr"),
+    "srp_Cyrl": ("Serbian", "Cyrl", "sr"),
+    "iw": ("Hebrew", "Hebr", "he"),
+    "in": ("Indonesian", "Latn", "id"),
+    "swa": ("Swahili", "Latn", "sw"),
+    "swh_Latn": ("Swahili", "Latn", "sw"),
+    "arb_Arab": ("Arabic", "Arab", "ar"),
+    "kas_Deva": ("Kashmiri (Devanagari)", "Deva", None),
+    "eng_Latn": ("English", "Latn", "en"),
+    "nob_Latn": ("Norwegian Bokmål", "Latn", "no"),
+    "tgl_Latn": ("Filipino", "Latn", "fil"),
+    "tl": ("Tagalog", "Latn", "fil"),
+    "sh": ("Serbo-Croatian", "Latn", "sr"),
+    "pt-br": ("Brazilian Portuguese", "Latn", "pt"),
+    "ZH-HANT": ("Traditional Chinese", "Hant", "zh"),
+}
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_a_tag_has_the_words_the_script_and_the_family_that_it_names(tag):
+    words, written, relative = TAGS[tag]
+    assert (in_words(tag, {}), script(tag)) == (words, written)
+    assert family(tag) == (family(relative) if relative else ())
+    assert in_words(tag, {tag: "my own"}) == "my own"
+
+
+FLORES = """
+ace_Arab ace_Latn arb_Arab arb_Latn bjn_Arab bjn_Latn kas_Arab kas_Deva knc_Arab knc_Latn min_Arab min_Latn taq_Latn
+taq_Tfng zho_Hans zho_Hant aka_Latn amh_Ethi azj_Latn bod_Tibt cym_Latn ell_Grek eus_Latn fra_Latn kat_Geor khk_Cyrl
+kmr_Latn lvs_Latn npi_Deva ory_Orya pes_Arab plt_Latn uzn_Latn ydd_Hebr yue_Hant zsm_Latn
+"""
+
+
+def test_codes_of_flores_are_named_and_have_the_script_that_they_say():
+    tags = FLORES.split()
+    assert [script(tag) for tag in tags] == [tag[4:] for tag in tags]
+    named = [in_words(tag, {}) for tag in tags if not tag.startswith("taq")]
+    assert len(set(named)) == len(named) and not {words[:3] for words in named} & {tag[:3] for tag in tags}
+
+
+def test_two_languages_joined_are_both_in_the_words():
+    assert in_words("en+zh_TW", {}) == "English and Traditional Chinese"
+    assert in_words("en+es", {"es": "Spanish of Peru"}) == "English and Spanish of Peru"
 
 
 # --- stand-ins ---
