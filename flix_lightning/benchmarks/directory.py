@@ -9,7 +9,7 @@ from flix_lightning.benchmarks.part import Part
 from flix_lightning.benchmarks.rows import READERS, RowFile
 from flix_lightning.errors import FlixError, unknown
 
-NAME = r"[A-Za-z0-9]+(?:[_.-][A-Za-z0-9]+)*?"
+NAME = r"[A-Za-z0-9]+(?:[_.+-][A-Za-z0-9]+)*?"  # of a language, or of several joined: en+es
 
 
 class FilePattern:

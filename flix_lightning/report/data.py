@@ -15,11 +15,18 @@ WORDS = {
     "overlap": "prompts of training",
     "empty_targets": "empty targets",
     "unknown": "targets with unknown tokens",
+    "changed": "targets the tokenizer changes",
     "replacement": "with U+FFFD",
     "control": "with control characters",
     "not_nfc": "not NFC",
 }
 SHOWN = 20  # malformed rows that are listed one by one
+LONGEST = 80  # characters of a target that are shown
+
+
+def shortened(text: str) -> str:
+    """A text from data on one line."""
+    return repr(text) if len(text) <= LONGEST else f"{text[:LONGEST]!r}..."
 
 
 def told(counts: Mapping[str, int]) -> str:
@@ -58,6 +65,11 @@ def print_findings(findings: Sequence[Findings], malformed: Sequence[str], toler
     for found in findings:
         if found.error:
             console.print(found.error, style="red", highlight=False, markup=False)
+    for found in findings:
+        if found.change:
+            target, said = (shortened(text) for text in found.change)
+            told = f"{found.cell}, {found.split}: no answer can be the target {target}; the tokenizer makes it {said}"
+            console.print(told, style="yellow", highlight=False, markup=False)
     if malformed:
         console.print(f"{len(malformed)} malformed rows (benchmark.tolerance allows {tolerance} a file):", style="red")
         for line in malformed[:SHOWN]:
