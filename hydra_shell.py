@@ -56,8 +56,8 @@ def explained(error: Exception, config_name: str) -> FlixError:
             return FlixError("hydra/launcher=slurm needs submitit: pip install 'flix-lightning[slurm]'.")
         return unknown(f"choice of {group}", choice, error.options or [])
     refused = re.search(r"Could not (?:override|delete) '([^'@]+)", str(error))
-    if refused is None:
-        return FlixError(" ".join(str(error).split()))
+    if refused is None:  # Hydra's own words may be empty
+        return FlixError(" ".join(str(error).split()) or message(error) or type(error).__name__)
     key, known = refused[1], list(dotted(default_config(config_name)))
     group = CONF / key
     if group.is_dir():

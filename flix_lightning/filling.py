@@ -6,6 +6,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from flix_lightning.errors import FlixError, unknown
+from flix_lightning.quoting import check_names, hint
 
 
 def fill(place: str, target: Callable, section: Mapping[str, Any], /, **known: Any):
@@ -22,6 +23,7 @@ def fill(place: str, target: Callable, section: Mapping[str, Any], /, **known: A
     """
     if not isinstance(section, Mapping):
         raise FlixError(f"{place}: a mapping of keys to values; got {section!r}.")
+    check_names(place, section)
     before = f"{place}." if place else ""
     parameters = {name: p for name, p in signature(target).parameters.items() if name not in known}
     takes_more = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())  # as Lightning's loggers do
@@ -31,7 +33,9 @@ def fill(place: str, target: Callable, section: Mapping[str, Any], /, **known: A
         if key not in parameters and not takes_more:
             raise unknown("config key", f"{before}{key}", [f"{before}{name}" for name in parameters])
         if not fits(value, hints.get(key, Any)):
-            raise FlixError(f"{before}{key}: got {value!r}, which is no {describe(hints[key])}.")
+            kind = describe(hints[key])
+            told = hint(value) if "text" in kind or "mapping" in kind else ""
+            raise FlixError(f"{before}{key}: got {value!r}, which is no {kind}.{told}")
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in section:
             raise FlixError(f"config key {before}{name} is missing.")

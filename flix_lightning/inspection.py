@@ -44,8 +44,8 @@ class Findings:
         overlap: the prompt is that of a training row of the cell.
         empty_targets: of nothing but white space.
         unknown: the target has a token that stands for what the tokenizer does not know, so that no model can write it.
-        changed: the tokenizer gives the target back as another text, white space around it apart: no answer can match it.
-            Those with unknown tokens are among them.
+        changed: the tokenizer gives the target back as another text, white space around it apart: no answer can match
+            it. Those with unknown tokens are among them.
         replacement: a U+FFFD, left by an earlier conversion.
         control: a control character, tabs and line ends apart.
         not_nfc: letters and marks not composed (Unicode NFC), which no metric and few tokenizers take for equal.
