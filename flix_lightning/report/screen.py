@@ -5,11 +5,20 @@ from statistics import fmean
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from flix_lightning.mixture import in_order
 from flix_lightning.results import columns
+
+
+def screen() -> Console:
+    """Standard output, where texts from data stay as they are: no mark-up, no emoji codes."""
+    return Console(soft_wrap=True, markup=False, emoji=False)
+
+
+def printable(text: str) -> str:
+    """A text from data on one line, without characters that steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def score_table(record: Mapping[str, Any]) -> Table:
@@ -22,10 +31,10 @@ def score_table(record: Mapping[str, Any]) -> Table:
     means = columns(rows)
     groups = in_order(row["group"] for row in rows)
     official = [row for row in rows if row.get("scored")]
-    table = Table(title=escape(f"{record['name']}: {record['split']} scores"), title_justify="left")
+    table = Table(title=f"{record['name']}: {record['split']} scores", title_justify="left")
     table.add_column("task")
     for group in groups:
-        table.add_column(escape(group), justify="right")
+        table.add_column(printable(group), justify="right")
     if official:
         table.add_column("scored languages", justify="right")
     lines = [(task, [row for row in rows if row["task"] == task]) for task in sorted({row["task"] for row in rows})]
@@ -37,7 +46,7 @@ def score_table(record: Mapping[str, Any]) -> Table:
     for i, (name, own) in enumerate(lines):
         parts = [[row for row in own if row["group"] == group] for group in groups]
         parts += [[row for row in own if row.get("scored")]] if official else []
-        table.add_row(escape(name), *map(mean_and_count, parts), end_section=i + 1 == len(lines) - len(further))
+        table.add_row(printable(name), *map(mean_and_count, parts), end_section=i + 1 == len(lines) - len(further))
     table.add_section()
     table.add_row("mean of columns", f"{sum(means.values()) / len(means):.1f}", *[""] * (len(groups) - 1))
     return table
@@ -49,11 +58,11 @@ def mean_and_count(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def print_report(record: Mapping[str, Any], run: object) -> None:
     """The table, the number of trainable parameters, and where the run lies."""
-    console = Console(soft_wrap=True)
+    console = screen()
     console.print(score_table(record))
     parameters = record["parameters"]
     by_axis = ", ".join(f"{axis} {count:,}" for axis, count in parameters.items())
-    console.print(f"trainable parameters {sum(parameters.values()):,} ({by_axis})", highlight=False, markup=False)
+    console.print(f"trainable parameters {sum(parameters.values()):,} ({by_axis})", highlight=False)
     console.print(f"{record['steps']} steps, best at {record['best_step']}, {record['seconds']:.0f} s", highlight=False)
     if record["truncated_examples"]:
         console.print(f"{record['truncated_examples']} examples were longer than the limits and cut", style="yellow")
@@ -61,5 +70,5 @@ def print_report(record: Mapping[str, Any], run: object) -> None:
         console.print(f"{left_out} malformed rows were left out, as benchmark.tolerance allows", style="yellow")
     if unscored := record.get("unscored_cells"):
         told = f"{len(unscored)} cells have no {record['split']} rows and no score: {', '.join(unscored)}"
-        console.print(told, style="yellow", highlight=False, markup=False)
-    console.print(f"run {run}", highlight=False, markup=False)
+        console.print(told, style="yellow", highlight=False)
+    console.print(f"run {run}", highlight=False)

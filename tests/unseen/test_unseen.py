@@ -188,8 +188,8 @@ def test_gradients_of_the_weights_against_finite_differences(path):
     backbone, active, composer = toy_flix("t5", path)
     backbone.double()
     known = [feature for feature in composer.space if feature.axis == "language"]
-    composer = composer.with_stand_ins({Feature("language", "gu"): dict.fromkeys(known, 1.0)})
-    batch, cells = toy_batch(backbone, 2), [Cell("qa", "gu"), Cell("ner", "gu")]
+    composer = composer.with_stand_ins({Feature("language", code): dict.fromkeys(known, 1.0) for code in ("gu", "kn")})
+    batch, cells = toy_batch(backbone, 2), [Cell("qa", "gu"), Cell("ner", "kn")]
     weights = torch.full((2, len(known)), 0.3, dtype=torch.float64, requires_grad=True)
 
     def loss(weights):
@@ -203,6 +203,28 @@ def test_gradients_of_the_weights_against_finite_differences(path):
         with torch.no_grad():
             slope = (loss(weights + step) - loss(weights - step)) / 2e-3
         assert gradient[row, column].item() == pytest.approx(slope.item(), rel=1e-2, abs=1e-5)
+
+
+def test_in_a_joined_cell_the_known_language_keeps_its_own_weight():
+    """`sw+gu+kn` as the reference has it: Swahili itself, and beside it what stands in for the two others."""
+    backbone, active, composer = toy_flix("llama")
+    known = [feature for feature in composer.space if feature.axis == "language"]
+    absent = [Feature("language", code) for code in ("gu", "kn")]
+    weights = torch.tensor([[0.1, 0.2, 0.3, 0.1, 0.3], [0.05, 0.15, 0.25, 0.35, 0.2]])  # the last for none of them
+    cells = [Cell("qa", "sw+gu"), Cell("ner", "gu+sw+kn"), Cell("qa", "yo"), Cell("ner", "kn")]
+    by_hand = [{f"task={cell.task}": 1.0} for cell in cells]
+    for served, cell in zip(by_hand, cells):
+        for code in cell.values("language"):
+            feature = Feature("language", code)
+            parts = dict(zip(known, weights[absent.index(feature)].tolist())) if feature in absent else {feature: 1.0}
+            for part, weight in parts.items():
+                served[str(part)] = served.get(str(part), 0.0) + weight
+    stand_in = composer.with_stand_ins({feature: dict.fromkeys(known, 1.0) for feature in absent})
+    active.set(weighted(stand_in, cells, weights))
+    bank = next(iter(banks_of(backbone).values()))
+    x = torch.randn(4, 3, bank.in_features, generator=torch.Generator().manual_seed(0))
+    expected = flix_linear(x, bank.weight, bank.bias, bank.lora_a, bank.lora_b, rank_rows(RANKS), by_hand)
+    torch.testing.assert_close(bank(x), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_few_shot_weights_find_the_language_whose_answers_they_are_shown():
