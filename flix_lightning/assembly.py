@@ -19,6 +19,7 @@ from flix_lightning.filling import fill, fits
 from flix_lightning.method import Method
 from flix_lightning.mixture import Mixture
 from flix_lightning.models.backbone import Backbone
+from flix_lightning.models.positions import check_positions
 from flix_lightning.module import FlixModule
 from flix_lightning.optimization import Optimization
 from flix_lightning.prompting import Prompting
@@ -134,6 +135,8 @@ def build_experiment(
     module.optimization.check_axes(module.factor_rows())
     mixing = fill("mixture.mixing", Mixing, config["mixture"]["mixing"])
     batching = fill("data", Batching, without(config["data"], "cache"))
+    studied = {cell.task: benchmark.tasks[cell.task] for cell in mixture.cells}
+    check_positions(backbone.model, studied.values(), batching.max_prompt_tokens)
     caching = fill("data.cache", Caching, config["data"].get("cache", {}))
     datamodule = MixtureDataModule(
         benchmark,

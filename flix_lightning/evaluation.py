@@ -13,6 +13,7 @@ from flix_lightning.benchmarks.benchmark import SPLITS, Benchmark
 from flix_lightning.errors import unknown
 from flix_lightning.mixture import ALL, Mixture
 from flix_lightning.models.backbone import Backbone
+from flix_lightning.models.positions import check_positions
 from flix_lightning.results import cell_rows, read_record
 from flix_lightning.run_directory import plain_name, write_whole
 from flix_lightning.unseen.few_shot import stand_ins
@@ -48,6 +49,8 @@ def evaluate(
     experiment = build_finished(run, config, trained_on, backbone)
     cells = Mixture.select(scored_on.cells, tasks, languages, where=where).cells
     data = experiment.datamodule.scoring_on(scored_on)
+    chosen = {cell.task: scored_on.tasks[cell.task] for cell in cells}
+    check_positions(backbone.model, chosen.values(), data.batching.max_prompt_tokens)
     module = experiment.module
     served = stand_ins(unseen_language, module, data, cells, trainer)
     module.composer = module.composer.with_stand_ins(served)

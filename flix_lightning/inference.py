@@ -18,6 +18,7 @@ from flix_lightning.filling import fill
 from flix_lightning.generation import greedy
 from flix_lightning.injection import inject
 from flix_lightning.models.backbone import Backbone
+from flix_lightning.models.positions import check_width
 from flix_lightning.prompting import PLAIN, TEXT, Prompting
 from flix_lightning.run_directory import read_config
 from flix_lightning.tokens.encoding import Encoded, cut, encode, generation_batch, prompt_tail
@@ -169,6 +170,7 @@ class FlixModel:
         answers = [""] * len(rows)
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
+            check_width(self.backbone, max(len(rows[i].prompt) for i in part), max(limits[i] for i in part))
             inputs = generation_batch([rows[i] for i in part], self.tokenizer.pad_token_id, is_encoder_decoder)
             inputs = {name: tensor.to(self.backbone.device) for name, tensor in inputs.items()}
             self.active.set(self.composer.compose([cells[i] for i in part]).to(self.backbone.device))
