@@ -3,7 +3,7 @@
 The file is safetensors. Its tensors are `<module path>.lora_a` (ranks, in) and `<module path>.lora_b` (ranks, out), the
 rows of a feature side by side. Its metadata says in JSON whose rows these are:
 
-    format          flix_lightning.bank/1
+    format          flix_lightning.bank/2; another number where a reader of the one before would answer otherwise
     backbone        "tiny"
     axes            ["task", "language"]
     ranks           {"task=ner": 4, "task=qa_in_lang": 4, "language=sw": 2, ...}, in the order of the rows
@@ -11,6 +11,8 @@ rows of a feature side by side. Its metadata says in JSON whose rows these are:
     target_modules  ["down_proj", "k_proj", ...], the last parts of the module paths
     cells           [{"task": "ner", "language": "sw"}, ...], trained on
     tasks           {"ner": {"prompt": ..., "metric": ..., "max_target_tokens": ...}, ...}
+    prompting       {"words": {"sw": "Swahili", ...}, "max_tokens": 1024}; banks of format 1 have none: their features
+                    are started from, scored and exported, but no request is put into the words of training
     versions        {"flix-lightning": ..., "torch": ..., "transformers": ...}
 """
 
@@ -37,9 +39,11 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import write_whole
 from flix_lightning.common.versions import version_of
 from flix_lightning.data.cells import Cell
+from flix_lightning.data.prompting import PLAIN, Prompting
 from flix_lightning.data.tasks import Task
 
-FORMAT = "flix_lightning.bank/1"
+FORMAT = "flix_lightning.bank/2"
+EARLIER = "flix_lightning.bank/1"  # without `prompting`
 ADAPTER = "adapter.safetensors"  # its name in a run directory
 VERSIONED = ("torch", "transformers")
 
@@ -55,9 +59,16 @@ class Bank:
     scaling: float
     cells: tuple[Cell, ...]
     tasks: Mapping[str, Task]
+    prompting: Prompting | None = PLAIN
 
     @staticmethod
-    def of(backbone: PreTrainedModel, composer: Composer, tasks: Mapping[str, Task], cells: Iterable[Cell]) -> "Bank":
+    def of(
+        backbone: PreTrainedModel,
+        composer: Composer,
+        tasks: Mapping[str, Task],
+        cells: Iterable[Cell],
+        prompting: Prompting | None = PLAIN,
+    ) -> "Bank":
         """The bank that `backbone` carries, trained on `cells`."""
         return Bank(
             factors=adapter_state(backbone),
@@ -67,6 +78,7 @@ class Bank:
             scaling=next(iter(featurized_linears(backbone).values())).scaling,
             cells=tuple(cells),
             tasks=tasks,
+            prompting=prompting,
         )
 
     @property
@@ -168,6 +180,7 @@ class Bank:
             "target_modules": endings,
             "cells": [{"task": c.task, "language": c.language, **dict(c.attributes)} for c in self.cells],
             "tasks": {name: _without_name(task) for name, task in self.tasks.items()},
+            "prompting": self.prompting and asdict(self.prompting),
             "versions": {"flix-lightning": __version__, **{name: version_of(name) for name in VERSIONED}},
         }
         metadata = {"format": FORMAT, **{k: json.dumps(v, ensure_ascii=False) for k, v in schema.items()}}
@@ -185,7 +198,7 @@ class Bank:
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
+                if metadata.get("format") not in (FORMAT, EARLIER):
                     raise FlixError(
                         f"bank: {str(path)!r} is of format {metadata.get('format')!r}, not {FORMAT!r}; it was written "
                         "by another version or another program."
@@ -227,10 +240,9 @@ def _from_schema(factors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
         backbone=schema["backbone"],
         axes=tuple(schema["axes"]),
         scaling=schema["scaling"],
-        cells=tuple(
-            Cell(c.pop("task"), c.pop("language"), tuple(sorted(c.items()))) for c in map(dict, schema["cells"])
-        ),
+        cells=tuple(Cell(c.pop("task"), c.pop("language"), tuple(c.items())) for c in map(dict, schema["cells"])),
         tasks={name: Task(name=name, **_tuples(task)) for name, task in schema["tasks"].items()},
+        prompting=Prompting.read(schema["prompting"]) if schema.get("prompting") else None,
     )
 
 

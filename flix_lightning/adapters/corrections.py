@@ -38,7 +38,7 @@ class Calibration:
         try:
             return Bank.read(Path(self.bank))
         except FlixError as error:
-            raise FlixError(f"adapter.{error}") from error  # the message begins with "bank:"
+            raise FlixError(f"adapter.{error}") from None  # the message begins with "bank:"
 
     def composer(self, bank: Composer, cells: Sequence[Cell]) -> Composer:
         """See `calibrated_composer`."""

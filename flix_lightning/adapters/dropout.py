@@ -80,10 +80,11 @@ class FeatureDropout:
         may_drop = np.array([self.axes is None or axis in self.axes for axis in axes])
         kept = (draws[:, :n] >= p) | ~may_drop
         chance = np.full((batch_size, 1), 1 - p)
-        if self.keep_one and may_drop.all():
+        if self.keep_one:
+            all_may_drop = (may_drop | ~gated).all(axis=1, keepdims=True)
             lost = np.flatnonzero(~(kept & gated).any(axis=1))
             chosen = (draws[lost, n] * features[lost, 0]).astype(int)
             kept[lost, np.argsort(~gated[lost], axis=1, kind="stable")[np.arange(len(lost)), chosen]] = True
-            chance = chance + p**features / np.maximum(features, 1)
+            chance = chance + all_may_drop * p**features / np.maximum(features, 1)
         scale = np.where(may_drop, 1 / chance, 1.0) if self.rescale else 1.0
         return torch.from_numpy((kept * scale).astype(np.float32))

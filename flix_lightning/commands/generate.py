@@ -14,8 +14,9 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill
 
 STANDARD_INPUT = "-"
-CHOICES = ("batch_size", "max_new_tokens", "temperature", "top_p", "seed", "num_answers", "device", "trust")
-OWN = ("run", "runs_dir", "requests", "task", "language", "text", "out", *CHOICES)
+CHOICES = ("batch_size", "max_new_tokens", "temperature", "top_p", "seed", "num_answers", "device")
+TRUST = ("trust", "trust_remote_code")
+OWN = ("run", "runs_dir", "requests", "task", "language", "text", "out", *CHOICES, *TRUST)
 
 
 def task(config: DictConfig) -> None:
@@ -28,14 +29,15 @@ def task(config: DictConfig) -> None:
     if (file is None) == (typed is None):
         raise FlixError("requests: a file, or - for standard input; or one request: task=ner language=sw text=...")
     run = find_run("run", plain["run"], plain["runs_dir"])
+    place = "the request" if typed is not None else "standard input" if file == STANDARD_INPUT else file
     if typed is not None:
-        asked = parse_requests("the request", json.dumps(typed).encode())
+        asked = parse_requests(place, json.dumps(typed).encode())
     elif file == STANDARD_INPUT:
-        asked = parse_requests("standard input", sys.stdin.buffer.read())
+        asked = parse_requests(place, sys.stdin.buffer.read())
     else:
         asked = read_requests(file)
-    chosen = {key: plain[key] for key in CHOICES}
-    answered = fill("", answer, chosen, run=run, asked=asked)
+    chosen = {key: plain[key] for key in (*CHOICES, *TRUST)}
+    answered = fill("", answer, chosen, run=run, place=place, asked=asked)
     if typed is not None and plain["out"] is None:
         print("\n".join(answered[0].get("answers") or [answered[0]["answer"]]))
     else:

@@ -50,8 +50,8 @@ def explained(error: Exception, config_name: str) -> FlixError:
         options = error.options or [path.stem for path in (CONF / group).glob("*.yaml")]  # none for a list of choices
         return unknown(f"choice of {group}", choice, options)
     refused = re.search(r"Could not (?:override|delete) '([^'@]+)", str(error))
-    if refused is None:
-        return FlixError(" ".join(str(error).split()))
+    if refused is None:  # Hydra's own words may be empty
+        return FlixError(" ".join(str(error).split()) or message(error) or type(error).__name__)
     key, known = refused[1], list(dotted(default_config(config_name)))
     group = CONF / key
     if group.is_dir():

@@ -8,12 +8,13 @@ from functools import wraps
 from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import KeyValidationError, OmegaConfBaseException
 from yaml import YAMLError
 
 from flix_lightning.commands.home import with_home
 from flix_lightning.common.console import tolerate
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.quoting import check_names, hint
 
 TRACEBACK = "FLIX_TRACEBACK"  # environment variable: 1 shows where an error was raised
 FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
@@ -56,7 +57,7 @@ def message(error: BaseException) -> str | None:
             return str(cause)
     for cause in reversed(chain):
         if isinstance(cause, OmegaConfBaseException):
-            return " ".join(str(cause).split())
+            return " ".join(str(cause).split()) + (hint(None) if isinstance(cause, KeyValidationError) else "")
         if isinstance(cause, OSError) and cause.errno in FULL_OR_CLOSED + NO_PLACE:
             return f"{cause.filename or 'the disk'}: {cause.strerror}."
         if type(cause).__module__.startswith("wandb.errors"):
@@ -77,12 +78,14 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     """The plain config with every reference followed.
 
     Raises:
-        FlixError: keys that must be given and are not.
+        FlixError: keys that must be given and are not; names that YAML has read as true, false or null.
     """
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise FlixError(f"these keys must be given: {', '.join(missing)}.")
-    return Section.of(with_home(OmegaConf.to_container(config, resolve=True)))
+    plain = OmegaConf.to_container(config, resolve=True)
+    check_names("", plain)
+    return Section.of(with_home(plain))
 
 
 class Section(dict):
@@ -125,11 +128,12 @@ def key_values(arguments: Sequence[str], about: str, positional: str | None = No
         found = with_home(OmegaConf.to_container(OmegaConf.from_cli([a for a in arguments if "=" in a])))
     except YAMLError as error:
         raise FlixError(f"arguments {' '.join(arguments)!r}: {error}") from error
+    check_names("", found)
     return {**found, positional: with_home(plain[0])} if plain else found
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """`error` and what caused it, outermost first."""
+    """`error` and what caused it, outermost first; not what it was raised `from None` in the place of."""
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -28,6 +28,7 @@ def task(config: DictConfig) -> None:
     from flix_lightning.data.inspection import Inspector
     from flix_lightning.data.mixture import Mixture
     from flix_lightning.models.backbone import load_backbone
+    from flix_lightning.models.positions import check_positions
     from flix_lightning.report.data import print_findings
 
     quieten()
@@ -40,6 +41,8 @@ def task(config: DictConfig) -> None:
     cells = fill("", Mixture.select, chosen, cells=benchmark.cells).cells
     reads = {"tokenizer": tokenizer, "is_encoder_decoder": model.config.is_encoder_decoder}
     inspector = fill("data", Inspector, plain["data"], benchmark=benchmark, **reads)
+    looked_at = {cell.task: benchmark.tasks[cell.task] for cell in cells}
+    check_positions(model, looked_at.values(), inspector.max_prompt_tokens)
     findings = list(inspector.inspect(cells))
     reasons = benchmark.left_out.reasons if "tolerance" in section else {}
     malformed = [f"{path}, {reason}" for path, rows in reasons.items() for reason in rows]

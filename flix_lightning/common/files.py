@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from flix_lightning.common.errors import FlixError
 
@@ -25,6 +26,12 @@ def plain_name(place: str, name: Any) -> str:
     ):
         raise FlixError(f"{place}: a name for a folder or file, without slashes or a leading dot; got {name!r}.")
     return name
+
+
+def escaped(text: str) -> str:
+    """The text as a file's name or a part of one: what leads elsewhere, or some file system refuses, becomes `%..`."""
+    plain = "".join(c if c.isprintable() and c not in '/\\%:*?"<>|' else quote(c, safe="") for c in text)
+    return "%2E" + plain[1:] if plain.startswith(".") else plain
 
 
 def make_directory(path: Path) -> None:

@@ -11,6 +11,8 @@ from pydantic import AllowInfNan, ConfigDict, Strict, StringConstraints, TypeAda
 from typing_extensions import Doc
 
 from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.quoting import check_names
+from flix_lightning.common.quoting import hint as hint_of_yaml
 
 FAR = 1 << 31  # a limit of what can be counted here, not of what makes sense
 Count = Annotated[int, Ge(1), Lt(FAR)]
@@ -70,7 +72,9 @@ def fill(place: str, target: Callable, section: Mapping[str, Any], /, **known: A
     Raises:
         FlixError: a key that `target` does not take, one that it needs and is missing, or a value it does not allow.
     """
-    return target(**_values(place, target, check(place, Mapping, section), known), **known)
+    section = check(place, Mapping, section)
+    check_names(place, section)
+    return target(**_values(place, target, section, known), **known)
 
 
 def check(place: str, hint: Any, value: Any) -> Any:
@@ -158,10 +162,9 @@ def _refusal(place: str, hint: Any, value: Any, loc: Sequence[int | str]) -> Fli
     if choices and isinstance(value, str):
         return unknown(place, value, choices)
     kinds = [get_args(option)[0] if get_origin(option) is Annotated else option for option in options]
-    quote = " YAML reads no, off, yes and on as false and true: quote the word."
-    unquoted = isinstance(value, bool) and str in kinds
+    unquoted = str in kinds or any((get_origin(kind) or kind) in (dict, Mapping) for kind in kinds)
     expected = describe(hint, value) + " as a key" * wrong_key
-    return FlixError(f"{place}: expected {expected}; got {value!r}.{quote if unquoted else ''}")
+    return FlixError(f"{place}: expected {expected}; got {value!r}.{hint_of_yaml(value) if unquoted else ''}")
 
 
 def _inside(hint: Any, value: Any) -> tuple[Any, ...]:

@@ -34,9 +34,12 @@ class Findings:
         overlap: the prompt is that of a training row of the cell.
         empty_targets: of nothing but white space.
         unknown: the target has a token that stands for what the tokenizer does not know, so that no model can write it.
+        changed: the tokenizer gives the target back as another text, white space around it apart: no answer can match
+            it. Those with unknown tokens are among them.
         replacement: a U+FFFD, left by an earlier conversion.
         control: a control character, tabs and line ends apart.
         not_nfc: letters and marks not composed (Unicode NFC), which no metric and few tokenizers take for equal.
+        change: the first changed target, and what it becomes.
         error: why the split cannot be read.
     """
 
@@ -51,9 +54,11 @@ class Findings:
     overlap: int = 0
     empty_targets: int = 0
     unknown: int = 0
+    changed: int = 0
     replacement: int = 0
     control: int = 0
     not_nfc: int = 0
+    change: tuple[str, str] | None = None
     error: str | None = None
 
     def counts(self) -> dict[str, int]:

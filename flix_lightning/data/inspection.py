@@ -66,6 +66,12 @@ class Inspector:
             prompts += [len(row.prompt) for row in encoded]
             targets += [len(row.target) for row in encoded]
             found.unknown += sum(self.tokenizer.unk_token_id in row.target[:-1] for row in encoded)
+            said = self.tokenizer.batch_decode([row.target for row in encoded], skip_special_tokens=True)
+            changes = [
+                pair for row, text in zip(rows, said) if (pair := (row.target.strip(), text.strip()))[0] != pair[1]
+            ]
+            found.changed += len(changes)
+            found.change = found.change or next(iter(changes), None)
         if prompts:
             limit = self.benchmark.tasks[found.cell.task].max_target_tokens
             found.prompt, found.target = Lengths.of(prompts), Lengths.of(targets)

@@ -27,8 +27,9 @@ class CellScores(nn.Module):
         )
 
     def update(self, cells: Sequence[Cell], predictions: Sequence[str], targets: Sequence[str]) -> None:
+        """Count answers; white space around either side is no part of it, since decoding may lose it."""
         for number, prediction, target in zip((self._number[c] for c in cells), predictions, targets, strict=True):
-            self.metrics[number].update([prediction], [target])
+            self.metrics[number].update([prediction.strip()], [target.strip()])
 
     def compute(self) -> dict[Cell, float]:
         """Cell -> score in 0 to 100. Every process must call this: it sums over them."""

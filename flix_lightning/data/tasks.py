@@ -25,6 +25,7 @@ class Task:
         max_target_tokens: generation stops there, and training targets are cut there.
         target: a template like `prompt`.
         scored: the languages that an official average is taken over; None where there is no such list.
+        codes: fields, beside `language`, that hold codes of languages and stand in prompts in words.
 
     Raises:
         FlixError: a template that is none.
@@ -36,6 +37,7 @@ class Task:
     max_target_tokens: Count
     target: Text = "{target}"
     scored: tuple[str, ...] | None = None
+    codes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for template in (self.prompt, self.target):
@@ -87,3 +89,15 @@ class Task:
             kind = "null" if value is None else type(value).__name__
             raise FlixError(f"field {field!r} of task {self.name!r} is {kind}; it must be text or a whole number.")
         return str(value)
+
+
+def check_text(*texts: str) -> None:
+    """
+    Raises:
+        FlixError: a lone surrogate, which is half a character: no tokenizer takes it and no file can hold it.
+    """
+    for text in texts:
+        try:
+            text.encode("utf8")
+        except UnicodeEncodeError as error:
+            raise FlixError(f"holds a lone surrogate, {text[error.start]!a}, at character {error.start + 1}.") from None

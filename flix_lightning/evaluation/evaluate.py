@@ -15,6 +15,7 @@ from flix_lightning.data.mixture import ALL, Mixture, Names
 from flix_lightning.evaluation.unseen.few_shot import stand_ins
 from flix_lightning.evaluation.unseen.policy import TASK_ONLY, UnseenLanguage
 from flix_lightning.models.backbone import Backbone
+from flix_lightning.models.positions import check_positions
 from flix_lightning.training.assembly import build_finished
 from flix_lightning.training.results import cell_rows, read_record
 
@@ -47,6 +48,8 @@ def evaluate(
     experiment = build_finished(run, config, trained_on, backbone)
     cells = Mixture.select(scored_on.cells, tasks, languages, where=where).cells
     data = experiment.datamodule.scoring_on(scored_on)
+    chosen = {cell.task: scored_on.tasks[cell.task] for cell in cells}
+    check_positions(backbone.model, chosen.values(), data.batching.max_prompt_tokens)
     module = experiment.module
     served = stand_ins(unseen_language, module, data, cells, trainer)
     module.composer = module.composer.with_stand_ins(served)

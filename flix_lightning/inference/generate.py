@@ -2,15 +2,17 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import write_whole
 from flix_lightning.common.settings import Count, Location, Text, checked
+from flix_lightning.data.tasks import check_text
 
 OWN = ("task", "language")
+TEXT = "text"
 
 
 def read_requests(path: str) -> list[dict[str, Any]]:
@@ -35,32 +37,33 @@ def parse_requests(place: str, content: bytes) -> list[dict[str, Any]]:
     Raises:
         FlixError: a line is no request; with its number.
     """
+    lines = content.removesuffix(b"\n").split(b"\n")  # JSON may hold what other line ends are made of
+    return [_request(f"{place}:{number}", line) for number, line in enumerate(lines, 1)] if any(lines) else []
+
+
+def _request(place: str, line: bytes) -> dict[str, Any]:
     try:
-        lines = content.decode("utf8").splitlines()
+        request = json.loads(line.decode("utf8"))
     except UnicodeDecodeError as error:
-        raise FlixError(f"{place}: no UTF-8: {error}.") from error
-    requests = []
-    for number, line in enumerate(lines, 1):
-        try:
-            request = json.loads(line)
-        except ValueError as error:
-            raise FlixError(f"{place}:{number}: no JSON: {error}.") from error
-        if not isinstance(request, dict) or not all(isinstance(request.get(key), str) for key in OWN):
-            raise FlixError(
-                f"{place}:{number}: a request is a mapping with task, language and text; got {line[:80]!r}."
-            )
-        requests.append(request)
-    return requests
-
-
-def text_of(request: Mapping[str, Any]) -> Any:
-    """The request's text, or the fields of its prompt."""
-    return request["text"] if "text" in request else {k: v for k, v in request.items() if k not in OWN}
+        raise FlixError(f"{place}: byte {error.start + 1} ({line[error.start]:#04x}) is no UTF-8.") from error
+    except (ValueError, RecursionError) as error:
+        raise FlixError(f"{place}: no JSON: {error}.") from error
+    if not isinstance(request, dict) or not all(isinstance(request.get(key), str) for key in OWN):
+        shown = line[:80].decode("utf8", "replace")
+        raise FlixError(f"{place}: a request is a mapping with task, language and text; got {shown!r}.")
+    if not isinstance(request.get(TEXT, ""), str):
+        raise FlixError(f"{place}: text must be text; got {request[TEXT]!r}.")
+    try:
+        check_text(json.dumps(request, ensure_ascii=False))
+    except FlixError as error:
+        raise FlixError(f"{place}: {error}") from None
+    return request
 
 
 @checked("")
 def answer(
     run: Path,
+    place: str,
     asked: Sequence[Mapping[str, Any]],
     batch_size: Count = 64,
     max_new_tokens: Count | None = None,
@@ -70,15 +73,17 @@ def answer(
     num_answers: Count | None = None,
     device: Text | None = None,
     trust: str | tuple[str, ...] = (),
+    trust_remote_code: bool = False,
 ) -> list[dict[str, Any]]:
     """The requests, each with the `answer` of a finished run, or with drawn `answers` where a number is asked for.
 
     Args:
         run: its directory.
-        asked: mappings with a task, a language and the fields of the task's prompt.
+        place: where the requests come from, for messages.
+        asked: mappings with a task, a language, the fields of the task's prompt and values on further axes.
         batch_size, max_new_tokens: see `FlixModel.generate`.
         temperature, top_p, seed, num_answers: see `FlixModel.sample`; without a temperature nothing is drawn.
-        device, trust: see `FlixModel.from_run`.
+        device, trust, trust_remote_code: see `FlixModel.from_run`.
 
     Raises:
         FlixError: a request that the run's tasks do not take, or settings of drawn answers without a temperature.
@@ -88,25 +93,47 @@ def answer(
     if drawing and temperature is None:
         raise FlixError(f"{', '.join(drawing)}: of drawn answers only; set temperature=1 as well.")
     from flix_lightning.common.console import quieten
-    from flix_lightning.inference.model import FlixModel
+    from flix_lightning.inference.model import FlixModel, check_sizes
 
     quieten()
-    columns = ([request[key] for request in asked] for key in OWN)
-    model = FlixModel.from_run(run, device, trust=trust)
-    wanted, sizes = (list(map(text_of, asked)), *columns), {"batch_size": batch_size, "max_new_tokens": max_new_tokens}
+    check_sizes(batch_size=batch_size, max_new_tokens=max_new_tokens)
+    model = FlixModel.from_run(run, device, trust_remote_code, trust)
+    cells, prompts = [], []
+    for number, request in enumerate(asked, 1):
+        given = {key: value for key, value in request.items() if key not in OWN}
+        try:
+            cells.append(model.cell(request["task"], request["language"], given))
+            prompts.append(model.prompt(given, cells[-1]))
+        except FlixError as error:
+            raise FlixError(f"{place}:{number}: {error}") from None
+    limits = model.limits(cells, max_new_tokens)
     if drawing:
-        drawn = model.sample(*wanted, **drawing, **sizes)
+        drawn = model.draw(cells, prompts, limits, **drawing, batch_size=batch_size)
         answers = [{"answers": said} if num_answers else {"answer": said[0]} for said in drawn]
     else:
-        answers = [{"answer": said} for said in model.generate(*wanted, **sizes)]
+        answers = [{"answer": said} for said in model.answer(cells, prompts, limits, batch_size)]
+    if model.truncated:
+        print(f"{model.truncated} prompts were longer than data.max_prompt_tokens of the run and cut", file=sys.stderr)
     return [{**request, **said} for request, said in zip(asked, answers, strict=True)]
 
 
 @checked("")
 def tell(answered: Sequence[Mapping[str, Any]], out: Location | None = None) -> None:
     """Write a line of JSON for each answered request to the screen, or to a file."""
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in answered)
     if out is None:
-        sys.stdout.write(lines)
+        sys.stdout.write(as_lines(answered, ascii_only=not holds_any_text(sys.stdout.encoding)))
     else:
-        write_whole(Path(out), lines)
+        write_whole(Path(out), as_lines(answered, ascii_only=False))
+
+
+def as_lines(rows: Iterable[Mapping[str, Any]], ascii_only: bool) -> str:
+    """A line of JSON a row.
+
+    Args:
+        ascii_only: other characters as `\\u....`, for a screen that has none; it is the same JSON.
+    """
+    return "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows)
+
+
+def holds_any_text(encoding: str | None) -> bool:
+    return (encoding or "").lower().replace("-", "").startswith("utf")

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 import torch
@@ -18,17 +17,17 @@ from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.common.settings import fill, without
 from flix_lightning.common.targets import packages
 from flix_lightning.data.benchmarks.benchmark import load_benchmark
-from flix_lightning.data.cells import Cell
-from flix_lightning.data.language_words import in_words
+from flix_lightning.data.cells import RESERVED, Cell
 from flix_lightning.data.mixture import build_mixture
-from flix_lightning.data.tasks import Task
-from flix_lightning.data.tokens.encoding import encode, generation_batch
+from flix_lightning.data.prompting import PLAIN, TEXT, Prompting
+from flix_lightning.data.tokens.encoding import Encoded, cut, encode, generation_batch, prompt_tail
 from flix_lightning.models.backbone import Backbone, stored_backbone
 from flix_lightning.models.generation import answers
 from flix_lightning.models.next_token import Sampling, likeliest
+from flix_lightning.models.positions import check_width
 from flix_lightning.training.run_directory import read_config
 
-Text = str | Mapping[str, str]  # the input, or the fields of the task's prompt
+Text = str | Mapping[str, Any]  # the input; or the fields of the task's prompt, and values on further axes
 
 
 class FlixModel:
@@ -47,6 +46,7 @@ class FlixModel:
         self.backbone, self.tokenizer = backbone
         self.bank, self.composer = bank, bank.composer()
         self.active = ActiveComposition(self.composer.total_rank)
+        self.truncated = 0  # prompts that were longer than training's and cut, so far
         inject(self.backbone, self.composer.total_rank, self.active, bank.modules, bank.scaling)
         bank.load_into(self.backbone, self.composer)
         try:
@@ -86,7 +86,10 @@ class FlixModel:
         model.active, corrections = calibrate(model.backbone, rows, calibration.rank is None)
         load_corrections(corrections, read_corrections(run))
         model.composer, known = composer, dict.fromkeys((*model.bank.cells, *cells))
-        model.bank = replace(model.bank, tasks={**model.bank.tasks, **benchmark.tasks}, cells=tuple(known))
+        prompting = Prompting.of(benchmark, config["data"]["max_prompt_tokens"]).after(model.bank.prompting)
+        model.bank = replace(
+            model.bank, tasks={**model.bank.tasks, **benchmark.tasks}, cells=tuple(known), prompting=prompting
+        )
         return model
 
     @staticmethod
@@ -94,30 +97,42 @@ class FlixModel:
         """The adapters of a bank file on a backbone of the caller's, as `load_tiny` and `load_pretrained` give it."""
         return FlixModel(backbone, Bank.read(Path(path)), device)
 
-    def cell(self, task: str, language: str) -> Cell:
-        """The cell of a request: the trained one, or a new pair. An unknown language is served by its task alone.
+    def cell(self, task: str, language: str, given: Text = "") -> Cell:
+        """The cell of a request. An unknown language is served by its task alone.
+
+        Args:
+            given: the request; a mapping may hold values on further axes, None for none.
 
         Raises:
-            FlixError: the bank has no such task.
+            FlixError: the bank has no such task; or it has features of a further axis, and the request no value there,
+                or an unknown one.
         """
         if task not in self.bank.tasks:
             raise unknown("task", task, self.bank.tasks)
-        trained = (cell for cell in self.bank.cells if (cell.task, cell.language) == (task, language))
-        return next(trained, Cell(task, language))
+        axes = {axis: set() for axis in self.bank.axes if axis not in RESERVED}
+        for feature in self.bank.ranks:
+            if feature.axis in axes:
+                axes[feature.axis].add(feature.value)
+        given = given if isinstance(given, Mapping) else {}
+        attributes = (self.bank.prompting or PLAIN).attributes(task, language, given, axes)
+        trained = (
+            c for c in self.bank.cells if (c.task, c.language, dict(c.attributes)) == (task, language, attributes)
+        )
+        return next(trained, Cell(task, language, tuple(attributes.items())))
 
     def prompt(self, text: Text, cell: Cell) -> str:
-        """What the model reads for a request: the task's own prompt around it.
+        """What the model reads for a request: the task's own prompt around it, in the words of training.
 
         Raises:
-            FlixError: fields that the prompt does not have.
+            FlixError: fields that the prompt does not have, or a bank that does not keep these words.
         """
-        task = self.bank.tasks[cell.task]
-        if isinstance(text, str):
-            names = prompt_fields(task)
-            if len(names) != 1:
-                raise FlixError(f"task {task.name!r} takes a mapping with the fields {', '.join(names)}, not a text.")
-            text = {names[0]: text}
-        return task.render(in_words(cell.language, {}), **text)
+        if self.bank.prompting is None:
+            raise FlixError(
+                "bank: it was written by an earlier version (format 1) and does not say in what words languages stood "
+                "in prompts and where these were cut. Train its run again, or give whole prompts to FlixModel.answer."
+            )
+        given = text if isinstance(text, Mapping) else {TEXT: text}
+        return self.bank.prompting.prompt(self.bank.tasks[cell.task], cell.language, given)
 
     def generate(
         self,
@@ -130,15 +145,17 @@ class FlixModel:
         """Greedy answers, in the order of `texts`.
 
         Args:
-            texts: inputs, without the words of the prompt; one alone, or several.
+            texts: inputs, without the words of the prompt, or mappings of the prompt's fields; one alone, or several. A
+                mapping may hold values on further axes.
             task, language: of each text, or one for all.
             batch_size: answers computed at once; those of like length, whatever their cells. It changes none.
             max_new_tokens: where an answer ends; by default where an answer of its task may.
 
         Raises:
-            FlixError: an unknown task, as many texts as neither tasks nor languages, or a size out of its range.
+            FlixError: a request that cannot be (see `cell`, `prompt`), as many texts as neither tasks nor languages, or
+                a size out of its range.
         """
-        _check_sizes(batch_size=batch_size, max_new_tokens=max_new_tokens)
+        check_sizes(batch_size=batch_size, max_new_tokens=max_new_tokens)
         return self.answer(*self._requests(texts, task, language, max_new_tokens), batch_size)
 
     def sample(
@@ -158,10 +175,25 @@ class FlixModel:
         Under one seed a request has the same answers whatever stands beside it; where it is asked again in the same
         call, it has further ones.
         """
-        _check_sizes(batch_size=batch_size, max_new_tokens=max_new_tokens, num_answers=num_answers)
-        sampling = Sampling(temperature, top_p, seed)
+        check_sizes(batch_size=batch_size, max_new_tokens=max_new_tokens)
         columns = self._requests(texts, task, language, max_new_tokens)
-        each = ([value for value in column for _ in range(num_answers)] for column in columns)
+        return self.draw(*columns, num_answers, temperature, top_p, seed, batch_size)
+
+    def draw(
+        self,
+        cells: Sequence[Cell],
+        prompts: Sequence[str],
+        limits: Sequence[int],
+        num_answers: int = 1,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        batch_size: int = 64,
+    ) -> list[list[str]]:
+        """`num_answers` drawn answers to each whole prompt; see `sample` and `answer`."""
+        check_sizes(batch_size=batch_size, num_answers=num_answers)
+        sampling = Sampling(temperature, top_p, seed)
+        each = ([value for value in column for _ in range(num_answers)] for column in (cells, prompts, limits))
         drawn = self.answer(*each, batch_size, sampling)
         return [drawn[start : start + num_answers] for start in range(0, len(drawn), num_answers)]
 
@@ -175,10 +207,13 @@ class FlixModel:
         """Cell, prompt and limit of each request."""
         texts = [texts] if isinstance(texts, str | Mapping) else list(texts)
         tasks, languages = _one_each("task", task, len(texts)), _one_each("language", language, len(texts))
-        cells = [self.cell(*pair) for pair in zip(tasks, languages)]
+        cells = [self.cell(*request) for request in zip(tasks, languages, texts)]
         prompts = [self.prompt(text, cell) for text, cell in zip(texts, cells)]
-        limits = [max_new_tokens or self.bank.tasks[cell.task].max_target_tokens for cell in cells]
-        return cells, prompts, limits
+        return cells, prompts, self.limits(cells, max_new_tokens)
+
+    def limits(self, cells: Sequence[Cell], max_new_tokens: int | None = None) -> list[int]:
+        """The tokens that each answer may have: its task's, where no other number is given."""
+        return [max_new_tokens or self.bank.tasks[cell.task].max_target_tokens for cell in cells]
 
     def answer(
         self,
@@ -191,13 +226,15 @@ class FlixModel:
         """Answers to whole prompts, each served by its cell's features and at most its limit of tokens long.
 
         They are greedy without `sampling`; with it, a prompt that is repeated in a cell has another answer each time.
+        Prompts are cut where training's were.
         """
         is_encoder_decoder = self.backbone.config.is_encoder_decoder
-        rows = encode(self.tokenizer, prompts, [""] * len(prompts), is_encoder_decoder) if prompts else []
+        rows = self._encoded(prompts) if prompts else []
         order = sorted(range(len(rows)), key=lambda i: (limits[i], len(rows[i].prompt)))
         said, names = [""] * len(rows), _numbered(cells, prompts)
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
+            check_width(self.backbone, max(len(rows[i].prompt) for i in part), max(limits[i] for i in part))
             inputs = generation_batch([rows[i] for i in part], self.tokenizer.pad_token_id, is_encoder_decoder)
             inputs = {name: tensor.to(self.backbone.device) for name, tensor in inputs.items()}
             self.active.set(self.composer.compose([cells[i] for i in part]).to(self.backbone.device))
@@ -207,11 +244,13 @@ class FlixModel:
                 said[i] = answer
         return said
 
-
-def prompt_fields(task: Task) -> list[str]:
-    """The fields of a task's prompt that come with each example."""
-    names = [field.partition(".")[0] for _, field, _, _ in Formatter().parse(task.prompt) if field]
-    return [name for name in dict.fromkeys(names) if name != "language"]
+    def _encoded(self, prompts: Sequence[str]) -> list[Encoded]:
+        longest = self.bank.prompting.max_tokens if self.bank.prompting else None
+        rows = encode(self.tokenizer, prompts, [""] * len(prompts), self.backbone.config.is_encoder_decoder)
+        if longest is None:
+            return rows
+        self.truncated += sum(len(row.prompt) > longest for row in rows)
+        return [cut(row, longest, 1, prompt_tail(self.tokenizer)) for row in rows]
 
 
 def _numbered(cells: Sequence[Cell], prompts: Sequence[str]) -> list[str]:
@@ -223,7 +262,11 @@ def _numbered(cells: Sequence[Cell], prompts: Sequence[str]) -> list[str]:
     return names
 
 
-def _check_sizes(**sizes: int | None) -> None:
+def check_sizes(**sizes: int | None) -> None:
+    """
+    Raises:
+        FlixError: one is out of its range.
+    """
     for name, size in sizes.items():
         if size is not None and not 1 <= size < 1 << 31:
             raise FlixError(f"{name}: at least 1, below 2^31; got {size!r}.")

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from huggingface_hub import constants
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -21,6 +22,7 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import Location, Text, checked
 from flix_lightning.data.tokens.encoding import answer_end
 from flix_lightning.models.backbone import Backbone
+from flix_lightning.models.damage import check_whole, damage
 
 Quantization = Literal["4bit", "8bit"]
 
@@ -56,8 +58,9 @@ def load_pretrained(
     try:
         config = AutoConfig.from_pretrained(name, **source)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        model = kind.from_pretrained(
+        model, found = kind.from_pretrained(
             name,
+            output_loading_info=True,
             dtype=weights,
             attn_implementation=attention,
             quantization_config=quantized,
@@ -65,9 +68,19 @@ def load_pretrained(
             **source,
         )
         tokenizer = AutoTokenizer.from_pretrained(name, **source)
-    except (OSError, ValueError, ImportError) as error:
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever transformers and the model's own code raise
         raise FlixError(f"model.name {name!r} cannot be loaded: {_remedy(name, error)}") from error
-    return Backbone(model, _ready(tokenizer, name, chat_template))
+    check_whole(name, model, found)
+    tokenizer = _ready(tokenizer, name, chat_template)
+    most = model.get_input_embeddings().num_embeddings
+    if (last := max(tokenizer.get_vocab().values())) >= most:
+        raise FlixError(
+            f"model.name {name!r}: its tokenizer gives ids up to {last}, and the model has embeddings of {most} only; "
+            "one of the two belongs to another model."
+        )
+    return Backbone(model, tokenizer)
 
 
 def _ready(tokenizer: PreTrainedTokenizerBase, name: str, chat_template: bool) -> PreTrainedTokenizerBase:
@@ -104,7 +117,9 @@ def _quantized(quantization: Quantization, dtype: torch.dtype) -> BitsAndBytesCo
 
 def _remedy(name: str, error: Exception) -> str:
     """What a user can do about a model that does not load; the library's own words where nothing better is known."""
-    told, cause = str(error), error.__cause__
+    told, cause = " ".join(str(error).split()), error.__cause__
+    if found := damage(Path(name)):
+        return found
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
         return "there is no such folder."
     if isinstance(cause, GatedRepoError):
@@ -117,5 +132,10 @@ def _remedy(name: str, error: Exception) -> str:
             f"`hf download {name}` puts it there (HF_HUB_OFFLINE must be unset); or give a local folder as model.name."
         )
     if "trust_remote_code" in told:
-        return "it runs Python code of its own; if you trust its authors, set model.trust_remote_code=true."
-    return told
+        return (
+            "it runs Python code of its own; if you trust its authors, set trust_remote_code=true, which is "
+            "model.trust_remote_code=true for train and validate."
+        )
+    if isinstance(error, SafetensorError):
+        return f"{told}. Its weights are not whole; `hf download {name} --force-download` gets them again."
+    return told or type(error).__name__

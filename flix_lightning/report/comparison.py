@@ -117,7 +117,7 @@ def comparison(records: Iterable[Record]) -> str:
     rows = []
     for values in sorted(scores, key=lambda values: -fmean(scores[values][-1])):
         record = groups[values][0]
-        cells = [*map(str, values), str(len(groups[values])), f"{sum(record['parameters'].values()):,}"]
+        cells = [*values, str(len(groups[values])), f"{sum(record['parameters'].values()):,}"]
         cells.append(str(record["active_rank"]))
         for column, top in zip(scores[values], best, strict=True):
             cells.append(f"**{spread(column)}**" if round(fmean(column), 1) == top else spread(column))

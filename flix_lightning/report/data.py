@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from flix_lightning.data.findings import Findings, Lengths
+from flix_lightning.report.screen import printable, screen
 
 WORDS = {
     "cut_prompts": "prompts cut",
@@ -14,11 +14,18 @@ WORDS = {
     "overlap": "prompts of training",
     "empty_targets": "empty targets",
     "unknown": "targets with unknown tokens",
+    "changed": "targets the tokenizer changes",
     "replacement": "with U+FFFD",
     "control": "with control characters",
     "not_nfc": "not NFC",
 }
 SHOWN = 20  # malformed rows that are listed one by one
+LONGEST = 80  # characters of a target that are shown
+
+
+def shortened(text: str) -> str:
+    """A text from data on one line."""
+    return repr(text) if len(text) <= LONGEST else f"{text[:LONGEST]!r}..."
 
 
 def told(counts: Mapping[str, int]) -> str:
@@ -43,7 +50,13 @@ def data_table(findings: Iterable[Findings]) -> Table:
         counts = found.counts()
         total = {name: total[name] + counts[name] for name in WORDS}
         rows += found.rows
-        line = [str(found.cell), found.split, f"{found.rows:,}", lengths(found.prompt), lengths(found.target)]
+        line = [
+            printable(str(found.cell)),
+            found.split,
+            f"{found.rows:,}",
+            lengths(found.prompt),
+            lengths(found.target),
+        ]
         table.add_row(*line, "cannot be read" if found.error else told(counts), style="red" if found.error else None)
     table.add_section()
     table.add_row("in all", "", f"{rows:,}", "", "", told(total))
@@ -52,14 +65,20 @@ def data_table(findings: Iterable[Findings]) -> Table:
 
 def print_findings(findings: Sequence[Findings], malformed: Sequence[str], tolerance: int) -> None:
     """The table, why a split cannot be read, and the malformed rows that were left out of the others."""
-    console = Console(soft_wrap=True)
+    console = screen()
     console.print(data_table(findings))
     for found in findings:
         if found.error:
-            console.print(found.error, style="red", highlight=False, markup=False)
+            console.print(found.error, style="red", highlight=False)
+    for found in findings:
+        if found.change:
+            target, said = (shortened(text) for text in found.change)
+            told = f"no answer can be the target {target}; the tokenizer makes it {said}"
+            told = f"{printable(str(found.cell))}, {found.split}: {told}"
+            console.print(told, style="yellow", highlight=False)
     if malformed:
         console.print(f"{len(malformed)} malformed rows (benchmark.tolerance allows {tolerance} a file):", style="red")
         for line in malformed[:SHOWN]:
-            console.print(f"  {line}", highlight=False, markup=False)
+            console.print(f"  {line}", highlight=False)
         if len(malformed) > SHOWN:
             console.print(f"  and {len(malformed) - SHOWN} more")

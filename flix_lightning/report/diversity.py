@@ -6,6 +6,7 @@ from statistics import fmean
 
 from flix_lightning.report.comparison import Record
 from flix_lightning.report.study import AVERAGE, BySeed, Row, Study, chosen
+from flix_lightning.training.results import place_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Diversity:
 def gain(joint: Record, alone: Record, task: str) -> float:
     """score(joint) - score(alone) in points, over the cells of `task` that both have trained."""
     here, there = (
-        {row["language"]: row["score"] for row in run["cells"] if row["task"] == task and row["group"] == "seen"}
+        {place_of(row): row["score"] for row in run["cells"] if row["task"] == task and row["group"] == "seen"}
         for run in (joint, alone)
     )
     return fmean(here[language] - there[language] for language in here if language in there)

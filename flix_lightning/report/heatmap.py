@@ -11,21 +11,22 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from flix_lightning.report.comparison import Record
+from flix_lightning.training.results import place_of
 
 
 def mean_cells(records: Sequence[Record]) -> dict[tuple[str, str], float]:
-    """(task, language) -> the mean score over records."""
+    """(task, language and values on further axes) -> the mean score over records."""
     cells: dict[tuple[str, str], list[float]] = {}
     for record in records:
         for row in record["cells"]:
-            cells.setdefault((row["task"], row["language"]), []).append(row["score"])
+            cells.setdefault((row["task"], place_of(row)), []).append(row["score"])
     return {key: float(np.mean(values)) for key, values in cells.items()}
 
 
 def difference_heatmap(records: Sequence[Record], baseline: Sequence[Record], title: str, path: Path) -> None:
     """Draw score(records) - score(baseline), a square a cell; unseen combinations dashed, unseen languages solid."""
     ours, theirs = mean_cells(records), mean_cells(baseline)
-    groups = {(row["task"], row["language"]): row["group"] for row in records[0]["cells"]}
+    groups = {(row["task"], place_of(row)): row["group"] for row in records[0]["cells"]}
     tasks = sorted({task for task, _ in ours})
     seen = {language for (_, language), group in groups.items() if group != "unseen language"}
     languages = sorted({language for _, language in ours}, key=lambda code: (code not in seen, code))
@@ -40,12 +41,17 @@ def difference_heatmap(records: Sequence[Record], baseline: Sequence[Record], ti
             corner = languages.index(language) - 0.5, tasks.index(task) - 0.5
             style = "--" if group == "unseen combination" else "-"
             axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=1.1, linestyle=style))
-    axes.set_xticks(range(len(languages)), languages, rotation=90, fontsize=7)
-    axes.set_yticks(range(len(tasks)), [task.replace("_", " ") for task in tasks], fontsize=8)
+    axes.set_xticks(range(len(languages)), list(map(literal, languages)), rotation=90, fontsize=7)
+    axes.set_yticks(range(len(tasks)), [literal(task.replace("_", " ")) for task in tasks], fontsize=8)
     axes.set_facecolor("0.93")
-    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_title(literal(title), fontsize=9, loc="left")
     axes.tick_params(length=0)
     figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03, extend="both").ax.tick_params(labelsize=7)
     figure.tight_layout()
     figure.savefig(path, metadata={"Software": None})
     plt.close(figure)
+
+
+def literal(text: str) -> str:
+    """A text from data, its dollars no mark of mathematics."""
+    return text.replace("$", r"\$")

@@ -5,13 +5,13 @@ from statistics import fmean
 from typing import Any
 
 from flix_lightning.common.markdown import markdown_table
+from flix_lightning.training.results import place_of
 
 
 def table(found: Mapping[str, Any]) -> str:
     """Markdown: a row for each cell of the added languages that both runs scored, and their mean."""
     joint, extended = (
-        {(row["task"], row["language"]): row["score"] for row in found[label]["cells"]}
-        for label in ("joint", "extended")
+        {(row["task"], place_of(row)): row["score"] for row in found[label]["cells"]} for label in ("joint", "extended")
     )
     cells = sorted(joint.keys() & extended.keys())
     rows = [(f"{task} {language}", joint[task, language], extended[task, language]) for task, language in cells]

@@ -10,6 +10,7 @@ from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.languages import family, script
 from flix_lightning.evaluation.unseen.policy import STAND_INS
 from flix_lightning.report.comparison import Record, check_one_format, spread
+from flix_lightning.training.results import place_of
 
 FOLDER = "unseen_languages"  # of results/: what `flix evaluate` wrote, by policy
 
@@ -44,11 +45,11 @@ def policies_table(scores: Sequence[Record]) -> str:
         cells = [row for row in record["cells"] if row["group"] == "unseen language"]
         means[policy].append(fmean(row["score"] for row in cells))
         for row in cells:
-            by_cell.setdefault((row["task"], row["language"]), {}).setdefault(policy, []).append(row["score"])
+            by_cell.setdefault((row["task"], place_of(row)), {}).setdefault(policy, []).append(row["score"])
     rows = []
-    for (task, language), found in sorted(by_cell.items()):
-        about = [task, language, (family(language) or ("",))[-1], script(language) or ""]
-        rows.append([*about, *_row(found, policies)])
+    for (task, place), found in sorted(by_cell.items()):
+        language = place.partition("/")[0]
+        rows.append([task, place, (family(language) or ("",))[-1], script(language) or "", *_row(found, policies)])
     rows.append(["mean", "", "", "", *_row(means, policies)])
     rows.append(["seeds", "", "", "", *(len(means[policy]) for policy in policies)])
     return markdown_table(["task", "language", "family", "script", *policies], rows)

@@ -11,6 +11,16 @@ from flix_lightning.data.mixture import in_order
 from flix_lightning.training.results import columns
 
 
+def screen() -> Console:
+    """Standard output, where texts from data stay as they are: no mark-up, no emoji codes."""
+    return Console(soft_wrap=True, markup=False, emoji=False)
+
+
+def printable(text: str) -> str:
+    """A text from data on one line, without characters that steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def score_table(record: Mapping[str, Any]) -> Table:
     """Task by (seen, unseen combination, unseen language): the mean over cells, with their number.
 
@@ -24,7 +34,7 @@ def score_table(record: Mapping[str, Any]) -> Table:
     table = Table(title=f"{record['name']}: {record['split']} scores", title_justify="left")
     table.add_column("task")
     for group in groups:
-        table.add_column(group, justify="right")
+        table.add_column(printable(group), justify="right")
     if official:
         table.add_column("scored languages", justify="right")
     lines = [(task, [row for row in rows if row["task"] == task]) for task in sorted({row["task"] for row in rows})]
@@ -36,7 +46,7 @@ def score_table(record: Mapping[str, Any]) -> Table:
     for i, (name, own) in enumerate(lines):
         parts = [[row for row in own if row["group"] == group] for group in groups]
         parts += [[row for row in own if row.get("scored")]] if official else []
-        table.add_row(name, *map(mean_and_count, parts), end_section=i + 1 == len(lines) - len(further))
+        table.add_row(printable(name), *map(mean_and_count, parts), end_section=i + 1 == len(lines) - len(further))
     table.add_section()
     table.add_row("mean of columns", f"{sum(means.values()) / len(means):.1f}", *[""] * (len(groups) - 1))
     return table
@@ -48,7 +58,7 @@ def mean_and_count(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def print_report(record: Mapping[str, Any], run: object) -> None:
     """The table, the number of trainable parameters, and where the run lies."""
-    console = Console(soft_wrap=True)
+    console = screen()
     console.print(score_table(record))
     parameters = record["parameters"]
     by_axis = ", ".join(f"{axis} {count:,}" for axis, count in parameters.items())

@@ -22,8 +22,10 @@ from flix_lightning.data.cells import Cell
 from flix_lightning.data.datamodule import Batching, Mixing, MixtureDataModule
 from flix_lightning.data.metrics import make_metric
 from flix_lightning.data.mixture import Mixture, build_mixture
+from flix_lightning.data.prompting import Prompting
 from flix_lightning.data.tokens.store import Caching
 from flix_lightning.models.backbone import Backbone
+from flix_lightning.models.positions import check_positions
 from flix_lightning.training.calibrated_module import CalibratedModule
 from flix_lightning.training.module import FlixModule
 from flix_lightning.training.optimization import Optimization
@@ -74,6 +76,8 @@ def build_experiment(
     module.optimization.check_axes(module.factor_rows())
     mixing = fill("mixture.mixing", Mixing, config["mixture"]["mixing"])
     batching = fill("data", Batching, without(config["data"], "cache"))
+    studied = {cell.task: benchmark.tasks[cell.task] for cell in mixture.cells}
+    check_positions(backbone.model, studied.values(), batching.max_prompt_tokens)
     caching = fill("data.cache", Caching, config["data"].get("cache", {}))
     datamodule = MixtureDataModule(
         benchmark,
@@ -96,9 +100,12 @@ def _adapted(
     start = Finished(trained) if trained else fill("warm_start", WarmStart, config.get("warm_start") or {}).read()
     dropout = fill("feature_dropout", FeatureDropout, config["feature_dropout"], axes=method.dropout_axes)
     composer = start.composer(build_composer(config, mixture))
+    earlier = start.earlier(composer)
+    tasks = {cell.task: start.bank.tasks[cell.task] for cell in earlier if cell.task in start.bank.tasks}
+    prompting = Prompting.of(benchmark, config["data"]["max_prompt_tokens"])
     module = FlixModule(
         *backbone,
-        tasks=benchmark.tasks,
+        tasks={**tasks, **benchmark.tasks},
         composer=composer,
         dropout=dropout,
         optimization=fill("optimizer", Optimization, config["optimizer"]),
@@ -106,9 +113,10 @@ def _adapted(
         seed=config["seed"],
         target_modules=method.target_modules,
         scaling=method.scaling,
+        prompting=prompting.after(start.bank.prompting if earlier else None),
     )
     module.hold(start.apply(module.backbone, composer))
-    return module, start.earlier(composer)
+    return module, earlier
 
 
 def _calibrated(

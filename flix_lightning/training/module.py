@@ -20,6 +20,7 @@ from flix_lightning.adapters.injection import ALL_LINEAR, adapter_state, inject,
 from flix_lightning.adapters.working_set import WorkingSet
 from flix_lightning.data.batches import EvalBatch, TrainBatch
 from flix_lightning.data.cells import Cell
+from flix_lightning.data.prompting import Prompting
 from flix_lightning.data.scores import CellScores, mean_by_task
 from flix_lightning.data.tasks import Task
 from flix_lightning.data.tokens.encoding import IGNORE
@@ -46,6 +47,7 @@ class FlixModule(LightningModule):
         max_steps: the length of training, which the learning rate's decay needs.
         seed: of the adapters' start and the dropout gates.
         target_modules, scaling: see `inject`.
+        prompting: kept with the trained bank.
     """
 
     def __init__(
@@ -60,10 +62,11 @@ class FlixModule(LightningModule):
         seed: int,
         target_modules: str | Sequence[str] = ALL_LINEAR,
         scaling: float = 1.0,
+        prompting: Prompting | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.tokenizer, self.tasks = backbone, tokenizer, tasks
-        self.composer, self.dropout = composer, dropout
+        self.composer, self.dropout, self.prompting = composer, dropout, prompting
         self.optimization, self.max_steps, self.seed = optimization, max_steps, seed
         self.active = ActiveComposition(composer.total_rank)
         with torch.random.fork_rng(devices=[]):
@@ -249,7 +252,7 @@ class FlixModule(LightningModule):
 
     def write(self, run: Path, cells: Iterable[Cell]) -> None:
         """Keep what was trained on `cells` in the run's directory."""
-        Bank.of(self.backbone, self.composer, self.tasks, cells).write(run / ADAPTER)
+        Bank.of(self.backbone, self.composer, self.tasks, cells, self.prompting).write(run / ADAPTER)
 
     # ------------------------------------------------------------- checkpoints
 

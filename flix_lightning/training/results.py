@@ -57,6 +57,21 @@ def cell_rows(scores: Mapping[Cell, float], mixture: Mixture, tasks: Mapping[str
     return rows
 
 
+def cell_of(row: Mapping[str, Any]) -> Cell:
+    """The cell that a row of `cell_rows` is about."""
+    return Cell(row["task"], row["language"], tuple(row.get("attributes", {}).items()))
+
+
+def place_of(row: Mapping[str, Any]) -> str:
+    """The language of a row of `cell_rows` with its values on further axes: where it stands among its task's."""
+    return str(cell_of(row)).removeprefix(f"{row['task']}/")
+
+
+def axes_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The axes beyond task and language that any of the rows has a value on, which a table needs a column for."""
+    return list(dict.fromkeys(axis for row in rows for axis in row.get("attributes", {})))
+
+
 def columns(cells: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
     """(task, group) -> the mean score of its cells, groups `in_order`."""
     found: dict[tuple[str, str], list[float]] = {}

@@ -244,6 +244,28 @@ def test_keep_one_counts_axes_that_never_drop():
     assert (drawn(limited) == drawn(FeatureDropout(0.9, axes=("language",), keep_one=True))).all()
 
 
+@pytest.mark.parametrize("p", [0.5, 0.8])
+def test_keep_one_counts_an_examples_own_features_where_some_axes_never_drop(p):
+    """Of task, language and domain the last never drops; every other example has none, every fourth a task only."""
+    axes = ("task", "language", "domain")
+    gated = np.tile(
+        [[True, True, True], [True, True, False], [True, True, True], [True, False, False]], (DRAWS // 4, 1)
+    )
+    limited = {"axes": ("task", "language"), "keep_one": True}
+    gates = FeatureDropout(p, **limited).gates(axes, len(gated), 0, 0, gated).numpy() * gated
+    plain = FeatureDropout(p, axes=("task", "language")).gates(axes, len(gated), 0, 0, gated).numpy() * gated
+    assert (gates.sum(axis=1) >= 1).all()
+    kept = plain.sum(axis=1) > 0
+    assert (gates[kept] == plain[kept]).all() and (~kept).any()
+    pairs = gates[1::4, :2]
+    assert np.abs(pairs.mean(axis=0) - (1 - p + p**2 / 2)).max() < five_sigma(0.5, len(pairs))
+    assert (gates[3::4, 0] == 1).all()
+    rescaled = FeatureDropout(p, rescale=True, **limited).gates(axes, len(gated), 0, 0, gated).numpy() * gated
+    for start in range(4):
+        means = rescaled[start::4][:, gated[start]].mean(axis=0)
+        assert np.abs(means - 1).max() < 5 * rescaled.std() / math.sqrt(DRAWS / 4)
+
+
 @pytest.mark.parametrize("keep_one", [False, True])
 @pytest.mark.parametrize("p", [0.3, 0.7])
 def test_rescale_keeps_the_expected_update(p, keep_one):

@@ -101,9 +101,44 @@ def test_targets_that_the_tokenizer_cannot_spell_are_counted():
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", eos_token="</s>", pad_token="</s>")
     found = inspected(tokenizer, train=[("ጤና", "habari"), ("a", "habari ጤና")])["train"]
-    assert some(found) == {"unknown": 1} and found.target == (2, 3, 3, 3)
+    assert some(found) == {"unknown": 1, "changed": 1} and found.target == (2, 3, 3, 3)
     tokenizer.unk_token = "</s>"  # as in some byte-level tokenizers: the end of text is no unknown token
     assert "unknown" not in some(inspected(tokenizer, train=[("a", "habari")])["train"])
+
+
+def normalising():
+    """A tokenizer that rewrites text, as those of mT5 and NLLB do."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    alphabet = {letter: i for i, letter in enumerate(["</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+    letters = Tokenizer(models.BPE(alphabet, []))
+    letters.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace("\u200c", "")])
+    letters.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    letters.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=letters, eos_token="</s>", pad_token="</s>")
+
+
+@pytest.mark.parametrize("kind", ["byte-level", "normalising"])
+def test_targets_that_the_tokenizer_changes_are_counted_and_shown(kind):
+    kept = [" news", "news\n", "a  b", "a\nb", ""]
+    changed = [("a</s>b", "ab"), *([("½ ﬁ", "1⁄2 fi"), ("می\u200cخواهم", "میخواهم")] if kind == "normalising" else [])]
+    rows = [("a", text) for text in [*kept, *(text for text, _ in changed)]]
+    found = inspected(normalising() if kind == "normalising" else None, train=rows, test=rows[: len(kept)])
+    assert found["train"].changed == len(changed) and found["train"].change == changed[0]
+    assert found["test"].changed == 0 and found["test"].change is None
+
+
+def test_the_command_shows_a_target_that_the_tokenizer_changes(monkeypatch, capsys):
+    Path("data/topic/train").mkdir(parents=True)
+    rows = [json.dumps({"text": f"t {i}", "label": label}) for i, label in enumerate(("a", " b", "tag </s> [/b] end"))]
+    Path("data/topic/train/sw.jsonl").write_text("\n".join(rows) + "\n")
+    task = "{prompt: '{text}', target: '{label}', metric: exact_match, max_target_tokens: 16}"
+    arguments = ["benchmark=directory", "benchmark.root=data", f"+benchmark.tasks.topic={task}", "json=found.json"]
+    assert run_command("validate", *arguments, monkeypatch=monkeypatch) == 0
+    told = capsys.readouterr().out
+    assert "1 targets the" in told and "'tag </s> [/b] end'; the tokenizer makes it 'tag[/b] end'" in told
+    (cell,) = json.loads(Path("found.json").read_text())["cells"]
+    assert cell["changed"] == 1 and cell["change"] == ["tag </s> [/b] end", "tag[/b] end"]
 
 
 def test_a_split_that_cannot_be_read_is_told_and_the_others_are_read():

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from torchmetrics.text import SQuAD
 from torchmetrics.utilities import dim_zero_sum
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.data.cells import Cell
 from flix_lightning.data.metrics import METRICS, ChrF, ExactMatch, RougeL, SpanF1, TokenF1, WeightedRouge
+from flix_lightning.data.scores import CellScores
+from flix_lightning.data.tasks import Task
 
 # Inputs with the scores that the functions of google-research/xtreme-up (evaluation/metrics.py) gave for them.
 GOLDEN = json.loads((Path(__file__).parent / "golden_metric_cases.json").read_text(encoding="utf-8"))
@@ -333,3 +337,15 @@ def test_sides_of_different_length_are_refused(name):
 def test_names():
     official = {"exact_match": ExactMatch, "f1": TokenF1, "span_f1": SpanF1, "chrf": ChrF}
     assert {**official, "rouge_l": RougeL, "weighted_rouge": WeightedRouge} == METRICS
+
+
+@ALL
+def test_white_space_around_an_answer_or_a_target_is_no_part_of_it(name):
+    cell = Cell("t", "sw")
+    around = [f"{before}{{}}{after}" for before in ("", " ", "\n") for after in ("", "\n")]
+    texts = ["PER: a", "PER: b $$ LOC: c d"]
+    for one, other in product(around, around):
+        pairs = [(one.format(said), other.format(target)) for said, target in product(texts, texts)]
+        scores = CellScores([cell], {"t": Task("t", "", name, 4)})
+        scores.update([cell] * len(pairs), *sides(pairs))
+        assert scores.compute()[cell] == close(score(name, list(product(texts, texts))))

@@ -116,7 +116,7 @@ def test_the_bank_must_fit_the_backbone(model, tmp_path):
 
 
 def test_a_file_of_requests_is_answered_in_order(model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust: model))
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust_remote_code, trust: model))
     lines = [{"task": t, "language": code, **(x if isinstance(x, dict) else {"text": x})} for x, t, code in REQUESTS]
     Path("requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     Path("run").mkdir()
@@ -136,7 +136,7 @@ def test_a_file_of_requests_is_answered_in_order(model, tmp_path, monkeypatch, c
 
 
 def test_the_command_draws_answers_when_a_temperature_is_set(model, monkeypatch, capsys):
-    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust: model))
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust_remote_code, trust: model))
     Path("requests.jsonl").write_text('{"task": "ner", "language": "sw", "text": "moja"}\n')
     Path("run").mkdir()
     Path("run/config.json").write_text("{}")
@@ -159,7 +159,7 @@ def test_the_command_draws_answers_when_a_temperature_is_set(model, monkeypatch,
     ],
 )
 def test_the_command_refuses_drawing_that_cannot_be(bad, told, model, monkeypatch, capsys):
-    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust: model))
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust_remote_code, trust: model))
     Path("requests.jsonl").write_text('{"task": "ner", "language": "sw", "text": "moja"}\n')
     Path("run").mkdir()
     Path("run/config.json").write_text("{}")
@@ -197,7 +197,7 @@ TYPED = [
 
 @pytest.mark.parametrize("text", TYPED)
 def test_one_request_is_taken_as_it_is_typed_and_its_answer_alone_is_shown(text, model, monkeypatch, capsys):
-    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust: model))
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust_remote_code, trust: model))
     Path("run").mkdir()
     Path("run/config.json").write_text("{}")
     words = ["run=run", "task=ner", "language=sw", f"text={text}"]

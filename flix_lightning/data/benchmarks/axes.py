@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.quoting import hint
 from flix_lightning.data.cells import RESERVED
 
 
@@ -29,9 +30,14 @@ class Axes:
                 self.fields[axis] = source
             elif isinstance(source, Mapping) and len(source) == 1 and isinstance(*source.values(), Mapping):
                 ((other, table),) = source.items()
+                for value in table.values():
+                    if isinstance(value, bool) or not isinstance(value, str | int):
+                        raise FlixError(f"{place}.{other}: a value is text; got {value!r}.{hint(value)}")
                 self.tables[axis] = other, {str(key): str(value) for key, value in table.items()}
             else:
-                raise FlixError(f"{place}: the name of a field, or {{axis: {{value: value}}}}; got {source!r}.")
+                raise FlixError(
+                    f"{place}: the name of a field, or {{axis: {{value: value}}}}; got {source!r}.{hint(source)}"
+                )
 
     def attributes(self, task: str, language: str, fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """(axis, value) pairs of an example with `fields`; an axis that it has no value on is left out.

@@ -5,10 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.targets import Trust, check_target, construct
+from flix_lightning.data.benchmarks.axes import Axes
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.tasks import Task
 
@@ -34,12 +36,16 @@ class Benchmark(ABC):
         cells: all that there are.
         name: for messages and results; by default that of the class.
         left_out: the malformed rows that were met and left out.
+        words: code -> language in words, as prompts have it; by default a bank's requests get CLDR's English names.
+        axes: where the values on further axes come from.
     """
 
     tasks: Mapping[str, Task]
     cells: Sequence[Cell]
     name: str
     left_out: Sized = ()
+    words: Mapping[str, str] = MappingProxyType({})
+    axes: Axes = Axes({})
 
     def __init_subclass__(cls) -> None:
         if not hasattr(cls, "name"):

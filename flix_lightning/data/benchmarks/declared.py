@@ -15,9 +15,9 @@ from flix_lightning.data.benchmarks.part import Part
 from flix_lightning.data.benchmarks.rows import LeftOut, Row, Tolerance
 from flix_lightning.data.benchmarks.spans import check_spans
 from flix_lightning.data.cells import Cell
-from flix_lightning.data.language_words import in_words
+from flix_lightning.data.languages import in_words
 from flix_lightning.data.metrics import METRICS
-from flix_lightning.data.tasks import Task
+from flix_lightning.data.tasks import Task, check_text
 
 
 @checked("benchmark.tasks")
@@ -57,7 +57,9 @@ class Declaration:
     def task(self, name: str) -> Task:
         if isinstance(self.metric, str) and self.metric not in METRICS:
             raise unknown(f"benchmark.tasks.{name}.metric", self.metric, METRICS)
-        return Task(name, self.prompt, self.metric, self.max_target_tokens, self.target, self.scored)
+        names = () if self.dataset else FilePattern(f"benchmark.tasks.{name}.files", self.files).names
+        codes = tuple(code for code in names if code != "language")
+        return Task(name, self.prompt, self.metric, self.max_target_tokens, self.target, self.scored, codes)
 
 
 @checked("benchmark")
@@ -92,7 +94,7 @@ class DeclaredBenchmark(Benchmark):
         self.root, self.name = root and Path(root).expanduser(), name
         self.declarations = {task: fill(f"benchmark.tasks.{task}", Declaration, t) for task, t in tasks.items()}
         self.tasks = {task: declaration.task(task) for task, declaration in self.declarations.items()}
-        self.axes, self.names = Axes(axes or {}), names or {}
+        self.axes = Axes(axes or {})
         self.rows, self.held_back, self.left_out = rows or {}, held_back, LeftOut(tolerance)
         self._parts: dict[Cell, list[tuple[Part, set[str]]]] = {}
         folders = self._folders()
@@ -102,6 +104,8 @@ class DeclaredBenchmark(Benchmark):
                 for cell, splits in self._cells(task, part):
                     self._parts.setdefault(cell, []).append((part, splits))
         self.cells = tuple(self._parts)
+        codes = {code for parts in self._parts.values() for part, _ in parts for code in part.captured.values()}
+        self.words = {code: in_words(code, names or {}) for code in sorted(codes)} | dict(names or {})
         if not self.cells:
             raise FlixError(
                 f"benchmark.root: {root!r} holds no folder of a declared task: {', '.join(tasks) or 'none'}."
@@ -133,14 +137,14 @@ class DeclaredBenchmark(Benchmark):
             return None
         parts = [part for part, splits in self._parts[cell] if split in splits]
         seen = [(part.name, part.captured, part.source(split).fingerprint()) for part in parts]
-        words = [in_words(code, self.names) for part in parts for code in part.captured.values()]
+        words = [self.words[code] for part in parts for code in part.captured.values()]
         axes, limits = (self.axes.fields, self.axes.tables), (self.rows.get(split), self.held_back)
         code = code_of(Path(__file__).parent)
         return repr((cell, split, seen, words, self.declarations[cell.task], axes, limits, code))
 
     def _examples(self, cell: Cell, part: Part, split: str) -> Iterator[Example]:
         task, declaration = self.tasks[cell.task], self.declarations[cell.task]
-        words = {name: in_words(code, self.names) for name, code in part.captured.items()}
+        words = {name: self.words[code] for name, code in part.captured.items()}
         seen: dict[str, int] = {}
         for own, row in self._rows(cell.task, part, split):
             if own != cell:
@@ -148,7 +152,7 @@ class DeclaredBenchmark(Benchmark):
             try:
                 fields = {**row.fields, **words}
                 prompt, target = task.render(**fields), task.answer(**fields)
-                _check_text(prompt, target)
+                check_text(prompt, target)
                 if declaration.spans and "spans" in row.fields:
                     check_spans(row.fields.get(declaration.spans), row.fields["spans"], target)
                 if declaration.id:
@@ -227,12 +231,3 @@ def _check_id(field: str, row: Row, seen: dict[str, int]) -> None:
         raise unknown("field id", field, row.fields)
     if (first := seen.setdefault(str(row.fields[field]), row.line)) != row.line:
         raise FlixError(f"{field} {row.fields[field]!r} is that of line {first} too.")
-
-
-def _check_text(*texts: str) -> None:
-    """A lone surrogate is half a character: no tokenizer takes it and no file can hold it."""
-    for text in texts:
-        try:
-            text.encode("utf8")
-        except UnicodeEncodeError as error:
-            raise FlixError(f"holds a lone surrogate, {text[error.start]!a}, at character {error.start + 1}.") from None

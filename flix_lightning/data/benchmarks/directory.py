@@ -9,7 +9,7 @@ from flix_lightning.data.benchmarks.benchmark import SPLITS
 from flix_lightning.data.benchmarks.part import Part
 from flix_lightning.data.benchmarks.rows import READERS, RowFile
 
-NAME = r"[A-Za-z0-9]+(?:[_.-][A-Za-z0-9]+)*?"
+NAME = r"[A-Za-z0-9]+(?:[_.+-][A-Za-z0-9]+)*?"  # of a language, or of several joined: en+es
 
 
 class FilePattern:
@@ -29,7 +29,7 @@ class FilePattern:
         if "language" not in names or len(set(names)) < len(names) or "{" in "".join(pieces[::2]):
             raise FlixError(f"{place}: a pattern of file names holds {{language}} once; got {form!r}.")
         expression = "".join(f"(?P<{p}>{NAME})" if i % 2 else re.escape(p) for i, p in enumerate(pieces))
-        self.place, self.form, self._expression = place, form, re.compile(expression)
+        self.place, self.form, self.names, self._expression = place, form, names, re.compile(expression)
 
     def captured(self, path: Path) -> dict[str, str]:
         """Name -> what stands for it in the file's name.

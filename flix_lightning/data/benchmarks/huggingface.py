@@ -3,23 +3,27 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, DatasetDict, get_dataset_config_names, load_dataset, load_from_disk
+from datasets import ClassLabel, Dataset, DatasetDict, Value, get_dataset_config_names, load_dataset, load_from_disk
 from datasets.utils import disable_progress_bars
 
+from flix_lightning.benchmarks.labels import named, undecoded
 from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.data.benchmarks.benchmark import SPLITS
 from flix_lightning.data.benchmarks.part import Part
-from flix_lightning.data.benchmarks.rows import LeftOut, Row
+from flix_lightning.data.benchmarks.rows import LeftOut, Row, RowFile
 
+MISSING = "of CSV files the library reads NA, nan, null and nothing at all as no value"
 SAVED = ("dataset_dict.json", "state.json")  # files in a folder that `save_to_disk` made
 
 
 @dataclass(frozen=True)
 class Table:
-    """A split of a dataset, memory-mapped, or some of its rows; a class label's number is read as its name."""
+    """A split of a dataset, memory-mapped, or some of its rows; a class label's number is read as its name.
+
+    Sound, pictures and films are not decoded: no prompt holds them.
+    """
 
     name: str
     data: Dataset
@@ -32,10 +36,20 @@ class Table:
         return self.data._fingerprint
 
     def rows(self, left_out: LeftOut) -> Iterator[Row]:
-        """All rows; none is malformed by itself."""
+        """All rows; none is malformed by itself.
+
+        Raises:
+            FlixError: the library cannot read one.
+        """
         left_out.start(self)
-        labels = {name: kind for name, kind in self.data.features.items() if isinstance(kind, ClassLabel)}
-        return (Row(number, _named(fields, labels)) for number, fields in enumerate(self.data, start=1))
+        number, kinds = 0, self.data.features
+        try:
+            for number, fields in enumerate(self.data, start=1):
+                yield Row(number, named(fields, kinds))
+        except FlixError:
+            raise
+        except Exception as error:  # whatever the library's readers raise
+            raise FlixError(f"{self}, line {number + 1}: cannot be read: {told(error)}") from error
 
 
 def dataset_parts(
@@ -55,13 +69,15 @@ def dataset_parts(
     """
     if bool(configs) == (column is not None):
         raise FlixError(f"dataset {name!r}: say either configs, as {{sw: swa}}, or language_column.")
+    name = str(Path(name).expanduser()) if name.startswith("~") else name
     found: dict[tuple[str, str], dict[str, Table]] = {}
     for language, config in configs.items() if configs else [("", None)]:
         place = f"{name}/{config}" if config else name
         for split, data in _splits(place, _load(name, config), names).items():
-            for code, share in (_by_language(place, data, column) if column else {language: data}).items():
-                told = f"dataset {place}, {split}" + (f", {column}={code}" if column else "")
-                found.setdefault((place, code), {})[split] = Table(told, share)
+            data = undecoded(data)
+            for code, share in (_by_language(place, split, data, column) if column else {language: data}).items():
+                about = f"dataset {place}, {split}" + (f", {column}={code}" if column else "")
+                found.setdefault((place, code), {})[split] = Table(about, share)
     return [
         Part(f"{place}/{code}" if column else place, {"language": code}, tables, held_back)
         for (place, code), tables in sorted(found.items())
@@ -74,17 +90,36 @@ def _load(name: str, config: str | None) -> DatasetDict:
         if any((Path(name) / saved).is_file() for saved in SAVED):
             return load_from_disk(name)
         return load_dataset(name, config)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever the library's readers raise
+        _check_rows(name)
         allowed = _configs(name)
         if config and allowed and config not in allowed:
             raise unknown(f"configuration of dataset {name!r}:", config, allowed) from error
-        raise FlixError(f"dataset {name!r} cannot be loaded: {error}") from error
+        raise FlixError(f"dataset {name!r} cannot be loaded: {told(error)}") from error
+
+
+def told(error: BaseException) -> str:
+    """The library's words on one line, with those of the cause where it has one; and what can be done."""
+    words = " ".join(f"{error} {error.__cause__ or ''}".split()) or type(error).__name__
+    if "scripts are no longer supported" in words:
+        return f"{words}. Load it with an earlier version of `datasets`, save_to_disk it, and give that folder."
+    return words
+
+
+def _check_rows(name: str) -> None:
+    """
+    Raises:
+        FlixError: a file of JSON lines in the folder `name` has a malformed row; with file and line.
+    """
+    for path in sorted(Path(name).rglob("*.jsonl")) if Path(name).is_dir() else ():
+        for _ in RowFile(path).rows(LeftOut(0)):
+            pass
 
 
 def _configs(name: str) -> list[str]:
     try:
         return get_dataset_config_names(name)
-    except (OSError, ValueError):
+    except Exception:  # it cannot be loaded, for a reason that is told already
         return []
 
 
@@ -102,19 +137,24 @@ def _splits(place: str, loaded: DatasetDict | Dataset, names: Mapping[str, str])
     return found
 
 
-def _by_language(place: str, table: Dataset, column: str) -> dict[str, Dataset]:
+def _by_language(place: str, split: str, table: Dataset, column: str) -> dict[str, Dataset]:
+    """Language -> its rows.
+
+    Raises:
+        FlixError: there is no such column, or it holds other than text, numbers or labels; or a row has no language.
+    """
     if column not in table.features:
         raise unknown(f"language_column of dataset {place!r}:", column, table.features)
-    kind, values = table.features[column], np.asarray(table.with_format("numpy")[column])
-    return {
-        kind.int2str(int(value)) if isinstance(kind, ClassLabel) else str(value): table.select(
-            np.flatnonzero(values == value)
+    kind = table.features[column]
+    if not isinstance(kind, ClassLabel | Value) or kind.dtype.startswith(("float", "bool")):
+        raise FlixError(f"language_column {column!r} of dataset {place!r} holds {kind}; it must hold text.")
+    values = table.select_columns([column]).with_format("arrow")[:][column].combine_chunks().dictionary_encode()
+    names = named(dict(enumerate(values.dictionary.to_pylist())), dict.fromkeys(range(len(values.dictionary)), kind))
+    codes = values.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    absent = [-1, *(code for code, name in names.items() if name in (None, ""))]
+    if (lacking := np.flatnonzero(np.isin(codes, absent))).size:
+        raise FlixError(
+            f"dataset {place!r}, {split}, line {lacking[0] + 1}: no language in the column {column!r}, as in "
+            f"{lacking.size} rows; give it one or leave the rows out ({MISSING})."
         )
-        for value in np.unique(values)
-    }
-
-
-def _named(fields: Mapping[str, Any], labels: Mapping[str, ClassLabel]) -> Mapping[str, Any]:
-    """A value of -1 stands for no label and stays."""
-    named = {name: kind.int2str(fields[name]) for name, kind in labels.items() if fields[name] not in (None, -1)}
-    return {**fields, **named}
+    return {str(name): table.select(np.flatnonzero(codes == code)) for code, name in names.items()}

@@ -194,6 +194,7 @@ def _tsv_fields(columns: tuple[str, ...], line: bytes) -> Fields:
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, Parse]]:
+    csv.field_size_limit(max(LONGEST_ROW, csv.field_size_limit()))  # the library's own is 131,072 characters
     reader = csv.reader((_of_line(path, *line) + "\n" for line in _lines(path)), strict=True)
     columns: tuple[str, ...] = ()
     first = 1

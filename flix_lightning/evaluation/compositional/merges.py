@@ -102,4 +102,5 @@ def merged_bank(experts: Bank, cells: Iterable[Cell], merge: Merge, weights: dic
         scaling=experts.scaling,
         cells=cells,
         tasks=experts.tasks,
+        prompting=experts.prompting,
     )

@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from flix_lightning.data.benchmarks.benchmark import Benchmark, Example
 from flix_lightning.data.cells import JOIN, Cell
-from flix_lightning.data.language_words import in_words
 from flix_lightning.data.scores import CellScores
 from flix_lightning.data.tokens.encoding import encode, generation_batch
 from flix_lightning.inference.model import FlixModel
@@ -33,7 +32,7 @@ class Served:
         longest = [limits[cell.task] for cell in cells]
         for one in self.passes:
             served = [one(*row) for row in zip(cells, examples, answers, strict=True)]
-            serving = [Cell(task, cell.language) for (task, _), cell in zip(served, cells)]
+            serving = [replace(cell, task=task) for (task, _), cell in zip(served, cells)]
             answers = self.model.answer(serving, [prompt for _, prompt in served], longest)
         return answers
 
@@ -61,7 +60,7 @@ def steps(benchmark: Benchmark) -> tuple[Pass, Pass]:
     """The main task on the text, then the auxiliary task on its answer, each with its own feature and prompt."""
 
     def words(task: str, cell: Cell, text: str) -> tuple[str, str]:
-        return task, benchmark.tasks[task].render(in_words(cell.language, {}), input=text)
+        return task, benchmark.tasks[task].render(benchmark.words[cell.language], input=text)
 
     def main(cell: Cell, example: Example, _: str) -> tuple[str, str]:
         return words(cell.task.split(JOIN)[0], cell, example.prompt.partition(": ")[2])
@@ -94,7 +93,7 @@ def generation_seconds(served: Served, cells: Sequence[Cell], examples: Sequence
         rows = encode(model.tokenizer, [prompt for _, prompt in told], [""] * len(told), is_encoder_decoder)
         inputs = generation_batch(rows, model.tokenizer.pad_token_id, is_encoder_decoder)
         started = time.process_time()
-        model.active.set(model.composer.compose([Cell(task, cell.language) for (task, _), cell in zip(told, cells)]))
+        model.active.set(model.composer.compose([replace(cell, task=task) for (task, _), cell in zip(told, cells)]))
         new_tokens(model.backbone, inputs, [tokens] * len(rows), model.tokenizer.pad_token_id, NO_TOKEN)
         spent += time.process_time() - started
     return spent

@@ -21,7 +21,7 @@ from flix_lightning.data.tokens.places import target_places
 from flix_lightning.evaluation.unseen.policy import LANGUAGE, UnseenLanguage
 from flix_lightning.training.module import FlixModule
 
-Row = tuple[Feature, Cell, Encoded]  # the unseen language, and an example in it
+Row = tuple[Cell, Encoded]  # an example in an unseen language, or in several of which one is
 
 
 def stand_ins(
@@ -36,25 +36,31 @@ def stand_ins(
     absent = [(f, cell) for cell in cells for f in composer.featurizer(cell) if f not in composer.space]
     if policy.stand_in != "few_shot":
         return policy.stand_ins([feature for feature, _ in absent], composer.space)
+    languages = [(feature, cell) for feature, cell in absent if feature.axis == LANGUAGE]
     rows = [
-        (feature, cell, row)
-        for feature, cell in absent
-        if feature.axis == LANGUAGE
+        (cell, row)
+        for cell in dict.fromkeys(cell for _, cell in languages)
         for row in data.tokenised.encoded(cell, "train")[: policy.examples]
     ]
-    return _learned(policy, module, data, rows, trainer) if rows and LANGUAGE in composer.space.axes() else {}
+    if not rows or LANGUAGE not in composer.space.axes():
+        return {}
+    return _learned(policy, module, data, list(dict.fromkeys(feature for feature, _ in languages)), rows, trainer)
 
 
 def _learned(
-    policy: UnseenLanguage, module: FlixModule, data: MixtureDataModule, rows: Sequence[Row], trainer: Trainer
+    policy: UnseenLanguage,
+    module: FlixModule,
+    data: MixtureDataModule,
+    absent: Sequence[Feature],
+    rows: Sequence[Row],
+    trainer: Trainer,
 ) -> StandIns:
-    """Adam on the logits of all unseen languages at once; a step sees all rows. The languages do not meet: each row
-    moves the logits of its own language only, and Adam treats every number alone.
+    """Adam on the logits of all unseen languages at once; a step sees all rows. Languages that no cell joins do not
+    meet: each row moves the logits of its own language only, and Adam treats every number alone.
     """
     known = [feature for feature in module.composer.space if feature.axis == LANGUAGE]
-    absent = list(dict.fromkeys(feature for feature, _, _ in rows))
     composer = module.composer.with_stand_ins({feature: dict.fromkeys(known, 1.0) for feature in absent})
-    rows = sorted(rows, key=lambda row: len(row[2].prompt) + len(row[2].target))
+    rows = sorted(rows, key=lambda row: len(row[1].prompt) + len(row[1].target))
     size = data.batching.eval_batch_size
     device = trainer.strategy.root_device
     module.to(device).eval()
@@ -65,9 +71,8 @@ def _learned(
     for _ in range(policy.steps):
         optimizer.zero_grad()
         for start in range(0, len(rows), size):
-            features, cells, encoded = zip(*rows[start : start + size], strict=True)
-            weights = logits.softmax(1)[[absent.index(feature) for feature in features]]
-            module.active.set(weighted(composer, cells, weights).to(device))
+            cells, encoded = zip(*rows[start : start + size], strict=True)
+            module.active.set(weighted(composer, cells, logits.softmax(1)).to(device))
             inputs = training_batch(encoded, data.tokenizer.pad_token_id, data.tokenised.is_encoder_decoder)
             with trainer.precision_plugin.forward_context():
                 places = target_places(inputs["labels"], data.tokenised.is_encoder_decoder).to(device)
@@ -79,11 +84,20 @@ def _learned(
 
 
 def weighted(composer: Composer, cells: Sequence[Cell], weights: Tensor) -> Composition:
-    """The composition of `cells`, its language ranks weighted by (batch, known languages or more); gradients flow."""
-    composition = composer.compose(cells)
-    column = torch.full((composer.total_rank,), -1)
-    for number, feature in enumerate(f for f in composer.space if f.axis == LANGUAGE):
-        column[list(composer.ranks_of(feature))] = number
-    column = column[composition.index]
-    own = weights.gather(1, column.clamp(min=0))
-    return Composition(composition.index, torch.where(column < 0, 1.0, own) * composition.weight)
+    """The composition of `cells`, stand-ins weighted by `weights`, to which gradients flow.
+
+    Args:
+        weights: (unknown features that have stand-ins, stand-ins of one or more), both in the composer's order.
+    """
+    composition, columns = composer.compose(cells), weights.shape[1]
+    number = {
+        (feature, known): row * columns + column
+        for row, (feature, served) in enumerate(composer.stand_ins.items())
+        for column, known in enumerate(served)
+    }
+    places = torch.full_like(composition.index, -1)
+    for row, cell in zip(places, cells):
+        own = [number.get((f, known), -1) for f, known, _ in composer.serving(cell) for _ in composer.ranks_of(known)]
+        row[: len(own)] = torch.tensor(own, dtype=row.dtype)
+    learned = weights.flatten()[places.clamp(min=0)]
+    return Composition(composition.index, torch.where(places < 0, composition.weight, learned))

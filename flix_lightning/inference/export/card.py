@@ -10,6 +10,7 @@ from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import Mixture
 from flix_lightning.data.tokens.encoding import PROMPT_END
+from flix_lightning.training.results import axes_of
 
 CARD = Template("""\
 ---
@@ -120,9 +121,9 @@ def model_card(
         backbone=bank.backbone,
         library=LIBRARY[to],
         languages=", ".join(sorted({repr(cell.language) for cell in cells})),
-        title=record["name"] + ("" if to == "bank" else f": {cells[0].task} in {cells[0].language}"),
+        title=record["name"] + ("" if to == "bank" else f": {_spoken(cells[0])}"),
         what=WHAT[to].format(**words),
-        scores=markdown_table(HEAD, [_score_row(cell, bank, record) for cell in cells]),
+        scores=_scores(cells, bank, record),
         split=record["split"],
         benchmark=record["benchmark"],
         prompts="\n".join(f"- {task}: `{bank.tasks[task].prompt}`" for task in tasks),
@@ -139,10 +140,29 @@ def model_card(
     )
 
 
-def _score_row(cell: Cell, bank: Bank, record: Mapping[str, Any]) -> tuple[str, ...]:
-    """A line of the table; without a score where the run did not score the cell."""
-    place = cell.task, cell.language, dict(cell.attributes)
-    rows = [row for row in record["cells"] if (row["task"], row["language"], row.get("attributes", {})) == place]
-    score = f"{rows[0]['score']:.1f}" if rows else ""
-    standing = Mixture(train=bank.cells).group(cell)
-    return cell.task, cell.language, standing, bank.tasks[cell.task].metric_name, score
+def _spoken(cell: Cell) -> str:
+    return ", ".join([f"{cell.task} in {cell.language}", *(f"{axis} {value}" for axis, value in cell.attributes)])
+
+
+def _scores(cells: Sequence[Cell], bank: Bank, record: Mapping[str, Any]) -> str:
+    """The table: what the run scored of each of `cells`, with all values on axes that it leaves open."""
+    found = [row for cell in cells for row in _scored(cell, bank, record)]
+    axes = axes_of(found)
+    rows = []
+    for row in found:
+        values = [row["task"], row["language"], *(row.get("attributes", {}).get(axis, "") for axis in axes)]
+        score = f"{row['score']:.1f}" if "score" in row else ""
+        rows.append([*values, row["group"], bank.tasks[row["task"]].metric_name, score])
+    return markdown_table(["task", "language", *axes, "standing", "metric", "score"], rows)
+
+
+def _scored(cell: Cell, bank: Bank, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The record's rows of a cell; one without a score where the run did not score it."""
+    rows = [
+        row
+        for row in record["cells"]
+        if (row["task"], row["language"]) == (cell.task, cell.language)
+        and dict(cell.attributes).items() <= row.get("attributes", {}).items()
+    ]
+    unscored = {"task": cell.task, "language": cell.language, "attributes": dict(cell.attributes)}
+    return rows or [{**unscored, "group": Mixture(train=bank.cells).group(cell)}]

@@ -10,17 +10,18 @@ import torch
 from flix_lightning.adapters.bank import ADAPTER
 from flix_lightning.adapters.features import Feature
 from flix_lightning.common.errors import FlixError
-from flix_lightning.common.files import whole_folder
+from flix_lightning.common.files import escaped, whole_folder
 from flix_lightning.common.settings import Count, Location, checked
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import ALL
 from flix_lightning.inference.export.card import model_card
 from flix_lightning.inference.export.composed import check_lora, merged_model, one_composition, served_rank, write_lora
 from flix_lightning.inference.model import FlixModel
-from flix_lightning.training.results import read_record
+from flix_lightning.training.results import cell_of, read_record
 
 CARD = "README.md"
-LANGUAGE = re.compile(r"\w[\w.+-]*")
+CELL = re.compile(r"(?P<task>[^/]+)/(?P<language>\w[\w.+-]*)(?P<further>(?:/\w+=.+)?)", re.DOTALL)
+FORM = "task/language, e.g. ner/sw, and /axis=value for each further axis"
 
 
 @checked("")
@@ -31,6 +32,7 @@ def export(
     out: Location | None = None,
     lora_rank: Count | None = None,
     trust: str | tuple[str, ...] = (),
+    trust_remote_code: bool = False,
 ) -> list[Path]:
     """Write a finished run in another format; returns the folders made.
 
@@ -38,10 +40,12 @@ def export(
         run: its directory.
         to: `peft` and `merged` make a folder for each of `cells`, `bank` one of all features, `backbone` one of the
             bare backbone with its tokenizer.
-        cells: `all` that the run trained or scored, or pairs `task/language`, trained or not.
+        cells: `all` that the run trained or scored, or pairs `task/language`, trained or not, and `/axis=value` for
+            each further axis that the run has features of.
         out: where the folders are made; by default `export/<to>` in the run's directory.
         lora_rank: of every LoRA, filled up with zeros; by default the smallest that vLLM can serve and that holds all.
         trust: as in `FlixModel.from_run`.
+        trust_remote_code: run the Python code that comes with the run's model.
 
     Raises:
         FlixError: the run is unfinished, or an unknown format, task or pair.
@@ -50,7 +54,7 @@ def export(
     folder = Path(out) if out else Path(run) / "export" / to
     if to == "bank" and (corrected := record["config"]["adapter"].get("bank")):
         raise FlixError(f"to: 'bank': this calibration's is {corrected!r}. Allowed: peft, merged, backbone.")
-    model = FlixModel.from_run(run, device="cpu", trust=trust)
+    model = FlixModel.from_run(run, "cpu", trust_remote_code, trust)
     if to == "backbone":
         return [export_backbone(model, folder)]
     chosen = chosen_cells(model, record, cells)
@@ -63,34 +67,44 @@ def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence
     """The cells that `cells` names.
 
     Raises:
-        FlixError: none, a name that is no pair, or an unknown task.
+        FlixError: none, a name that is no cell, or an unknown task; an axis without a value, or with an unknown one.
     """
     if cells == ALL:
         rows = record["cells"]
-        return [Cell(row["task"], row["language"], tuple(row.get("attributes", {}).items())) for row in rows]
+        return [cell_of(row) for row in rows]
     found = []
     for name in [cells] if isinstance(cells, str) else cells:
-        task, _, language = str(name).partition("/")
-        if not LANGUAGE.fullmatch(language):
-            raise FlixError(f"cells: a cell is written task/language, e.g. ner/sw; got {name!r}.")
-        found.append(model.cell(task, language))
+        if (match := CELL.fullmatch(str(name))) is None:
+            raise FlixError(f"cells: a cell is written {FORM}; got {name!r}.")
+        values = dict(part.split("=", 1) for part in re.split(r"/(?=\w+=)", match["further"])[1:])
+        found.append(model.cell(match["task"], match["language"], values))
     if not found:
-        raise FlixError(f"cells: none named. Allowed: {ALL!r}, or pairs task/language, e.g. ner/sw.")
+        raise FlixError(f"cells: none named. Allowed: {ALL!r}, or {FORM}.")
     return found
 
 
 def export_cells(
     model: FlixModel, record: dict[str, Any], to: str, cells: Sequence[Cell], folder: Path, rank: int | None
 ) -> list[Path]:
-    """A folder `<task>-<language>` for each cell, with the values of further axes if it has any; one rank for all."""
+    """A folder `<task>-<language>` for each cell, with the values of further axes if it has any; one rank for all.
+
+    Raises:
+        FlixError: two cells whose folders have one name; or see `one_composition`, `write_lora`.
+    """
+    names: dict[str, Cell] = {}
+    for cell in cells:
+        name = "-".join(map(escaped, [cell.task, cell.language, *dict(cell.attributes).values()]))
+        if names.setdefault(name, cell) != cell:
+            raise FlixError(f"cells: {names[name]} and {cell} would both lie in {name!r}; export them to two places.")
     composed = {cell: one_composition(model.composer, cell) for cell in cells}
     if to == "peft" and rank is None:
         rank = served_rank(max(len(index) for index, _ in composed.values()))
     for one in composed.values() if to == "peft" else ():
         check_lora(model.backbone, *one)
     folders = []
-    for cell, (index, weight) in composed.items():
-        folders.append(folder / "-".join([cell.task, cell.language, *dict(cell.attributes).values()]))
+    for name, cell in names.items():
+        index, weight = composed[cell]
+        folders.append(folder / name)
         with whole_folder(folders[-1]) as partial:
             if to == "peft":
                 write_lora(partial, model.backbone, index, weight, rank)

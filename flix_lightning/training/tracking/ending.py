@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from flix_lightning.adapters.bank import ADAPTER
 from flix_lightning.common.files import write_whole
 from flix_lightning.common.markdown import markdown_table
-from flix_lightning.training.results import columns
+from flix_lightning.training.results import axes_of, columns
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -35,9 +35,17 @@ def summary(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def tables(record: Mapping[str, Any]) -> dict[str, Rows]:
-    """A row a cell; a row a feature."""
+    """A row a cell, its values on all axes in columns; a row a feature."""
     features = [{"feature": feature, "examples": count} for feature, count in record["feature_use"].items()]
-    cells = [{key: row[key] for key in ("task", "language", "group", "score")} for row in record["cells"]]
+    axes = axes_of(record["cells"])
+    cells = [
+        {
+            **{key: row[key] for key in ("task", "language")},
+            **{axis: row.get("attributes", {}).get(axis, "") for axis in axes},
+            **{key: row[key] for key in ("group", "score")},
+        }
+        for row in record["cells"]
+    ]
     return {"cells": cells, "feature_use": features}
 
 

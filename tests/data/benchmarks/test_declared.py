@@ -8,7 +8,7 @@ import pytest
 from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.data.benchmarks.declared import DeclaredBenchmark
 from flix_lightning.data.cells import Cell
-from flix_lightning.data.language_words import in_words
+from flix_lightning.data.languages import in_words
 from flix_lightning.data.mixture import Mixture
 from tests.configs import composed
 
@@ -63,6 +63,16 @@ def test_tasks_languages_and_splits_are_found():
 )
 def test_languages_in_words(code, words):
     assert in_words(code, {"ha": "Hausa of Kano"}) == words
+
+
+def test_a_file_of_a_text_in_two_languages_has_a_cell_with_the_features_of_both():
+    write("topic/train/en+es.jsonl", *topics(1))
+    write("topic/train/en+zh-Hant.jsonl", *topics(1))
+    data = DeclaredBenchmark("data", {"topic": TOPIC}, names={"es": "Castilian"})
+    assert [cell.values("language") for cell in data.cells] == [("en", "es"), ("en", "zh-Hant")]
+    assert [prompts(data, cell, "train") for cell in data.cells] == [
+        ["Topic of English and Castilian: text 0"], ["Topic of English and Traditional Chinese: text 0"]
+    ]  # fmt: skip
 
 
 def test_names_in_file_names_are_fields_and_two_files_may_be_one_cell():

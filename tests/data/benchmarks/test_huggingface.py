@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import datasets
+import pyarrow
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import Audio, ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, Image, List, Value
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.benchmarks.declared import DeclaredBenchmark
@@ -113,3 +114,134 @@ def test_configurations_are_languages_and_a_wrong_one_is_told():
     assert pairs(data, "sw", "train") == [("Swahili: swa", "x")] and pairs(data, "ha", "train") == [("Hausa: hau", "x")]
     with pytest.raises(FlixError, match="configuration of dataset 'many': 'swx'; did you mean 'swa'"):
         benchmark(dataset="many", configs={"sw": "swx"})
+
+
+# --- what the library cannot read, or reads as something else ---
+
+
+def folder(**files: str) -> str:
+    Path("files").mkdir()
+    for name, text in files.items():
+        Path("files", name.replace("_", ".")).write_text(text)
+    return "files"
+
+
+def rows(**columns) -> Dataset:
+    """Two rows, columns as given."""
+    return Dataset.from_dict({"text": ["a", "b"], "label": ["x", "y"], "lang": ["sw", "ha"], **columns})
+
+
+def of_kind(kind, *stored) -> Dataset:
+    """Rows with a column `odd` of a kind that the library encodes by other libraries only."""
+    plain = rows(odd=list(stored))
+    features = Features({**plain.features, "odd": kind})
+    return Dataset(plain.data.table.cast(features.arrow_schema), info=DatasetInfo(features=features))
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_row_without_a_language_is_told(nothing):
+    DatasetDict(train=rows(lang=["sw", nothing])).save_to_disk("topics")
+    with pytest.raises(FlixError, match="'topics', train, line 2: no language in the column 'lang', as in 1 rows"):
+        benchmark(dataset="topics", language_column="lang")
+
+
+@pytest.mark.parametrize("word", ["NA", "nan", "null"])
+def test_a_word_that_the_library_reads_as_no_value_is_told(word):
+    name = folder(train_csv=f"text,label,lang\na,x,sw\nb,y,{word}\n")
+    with pytest.raises(FlixError, match="line 2: no language.*reads NA, nan, null"):
+        benchmark(dataset=name, language_column="lang")
+
+
+def test_a_class_label_of_minus_one_is_no_language_either():
+    table = rows(lang=[0, -1]).cast_column("lang", ClassLabel(names=["no", "sw"]))
+    DatasetDict(train=table).save_to_disk("topics")
+    with pytest.raises(FlixError, match="line 2: no language"):
+        benchmark(dataset="topics", language_column="lang")
+
+
+def test_a_column_that_is_no_language_is_told():
+    DatasetDict(train=rows(lang=[0.5, 1.5])).save_to_disk("topics")
+    with pytest.raises(FlixError, match="holds Value.*must hold text"):
+        benchmark(dataset="topics", language_column="lang")
+
+
+def test_an_unlabelled_row_is_refused_and_its_label_is_no_text():
+    table = rows(label=[0, -1]).cast_column("label", ClassLabel(names=["neg", "pos"]))
+    DatasetDict(train=table).save_to_disk("topics")
+    data = benchmark(dataset="topics", language_column="lang")
+    assert pairs(data, "sw", "train") == [("Swahili: a", "neg")]
+    with pytest.raises(FlixError, match="train, lang=ha, line 1: field 'label' of task 'topic' is null"):
+        pairs(data, "ha", "train")
+
+
+def test_class_labels_are_names_however_nested():
+    tag = ClassLabel(names=["O", "B-PER"])
+    kinds = {"tags": List(tag), "deep": List({"tag": tag, "more": List(List(tag))})}
+    odd = {"tags": [1, 0, -1], "deep": [{"tag": 1, "more": [[0], [1, 0]]}]}
+    table = Dataset.from_dict(
+        {"text": ["a"], "label": ["x"], "odd": [odd]},
+        features=Features({"text": Value("string"), "label": Value("string"), "odd": kinds}),
+    )
+    DatasetDict(train=table).save_to_disk("topics")
+    prompt = "{text} {odd.tags.0} {odd.tags.1} {odd.deep.0.tag} {odd.deep.0.more.1.0} {odd.deep.0.more.1.1}"
+    data = benchmark(dataset="topics", configs={"sw": None}, prompt=prompt)
+    assert pairs(data, "sw", "train") == [("a B-PER O B-PER B-PER O", "x")]
+    with pytest.raises(FlixError, match="'odd.tags.2' of task 'topic' is null"):
+        pairs(benchmark(dataset="topics", configs={"sw": None}, prompt="{odd.tags.2}"), "sw", "train")
+
+
+MEDIA = {
+    "sound": (Audio(), [{"bytes": b"RIFF", "path": ""}] * 2),
+    "a picture": (Image(), [{"bytes": b"no picture", "path": ""}] * 2),
+    "pictures": (List(Image()), [[{"bytes": b"no picture", "path": ""}]] * 2),
+}
+
+
+@pytest.mark.parametrize("kind", MEDIA)
+def test_media_that_no_prompt_holds_are_not_decoded(kind):
+    feature, stored = MEDIA[kind]
+    DatasetDict(train=of_kind(feature, *stored)).save_to_disk("topics")
+    data = benchmark(dataset="topics", language_column="lang")
+    assert pairs(data, "sw", "train") == [("Swahili: a", "x")]
+    with pytest.raises(FlixError, match="field 'odd' of task 'topic' is (dict|list); it must be text"):
+        pairs(benchmark(dataset="topics", language_column="lang", prompt="{odd}"), "sw", "train")
+
+
+BROKEN = {
+    "a broken row": (
+        {"train_jsonl": '{"text": "a", "label": "x"}\n{"text": \n'},
+        "files/train.jsonl, line 2: is no JSON",
+    ),
+    "a script": ({"files_py": "import datasets\n"}, "cannot be loaded.*no longer supported.*save_to_disk"),
+    "no rows": ({"train_csv": ""}, "dataset 'files' cannot be loaded: "),
+    "no table": ({"train_parquet": "PAR1"}, "dataset 'files' cannot be loaded: "),
+    "a pointer": (
+        {"train_parquet": "version https://git-lfs.github.com/spec/v1\n"},
+        "dataset 'files' cannot be loaded",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_folder_that_the_library_cannot_read_is_one_line(case):
+    files, told = BROKEN[case]
+    folder(**files)
+    with pytest.raises(FlixError, match=told) as caught:
+        benchmark(dataset="files", configs={"sw": None})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_home_folder_is_found(monkeypatch, saved):
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    assert pairs(benchmark(dataset="~/topics", language_column="lang"), "ha", "train") == [("Hausa: b", "news")]
+
+
+def test_a_row_that_the_library_cannot_give_is_told_by_its_number(saved, monkeypatch):
+    def fail(self):
+        yield {"text": "a", "label": 0, "lang": "sw"}
+        raise pyarrow.ArrowInvalid("offsets are damaged")
+
+    data = benchmark(dataset=saved, configs={"sw": None})
+    monkeypatch.setattr(Dataset, "__iter__", fail)
+    with pytest.raises(FlixError, match="dataset topics, train, line 2: cannot be read: offsets are damaged"):
+        pairs(data, "sw", "train")

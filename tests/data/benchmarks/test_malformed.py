@@ -57,6 +57,13 @@ ROWS = {
 }
 
 
+@pytest.mark.parametrize("suffix, comma", [("csv", ","), ("tsv", "\t")])
+def test_a_field_may_be_as_long_as_a_row(suffix, comma):
+    longest = "x" * (LONGEST_ROW - 10)
+    write(f"text{comma}label\nshort{comma}a\n{longest}{comma}b\n", f"topic/train/sw.{suffix}")
+    assert [example.prompt for example in read()] == ["Swahili: short", f"Swahili: {longest}"]
+
+
 @pytest.mark.parametrize("content, told", ROWS.values(), ids=ROWS)
 def test_a_malformed_row_is_told_with_file_line_and_reason(content, told):
     path = write(GOOD.encode() + content)

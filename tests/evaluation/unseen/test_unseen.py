@@ -17,7 +17,7 @@ from flix_lightning.common.settings import fill
 from flix_lightning.data.benchmarks.cldr.languages import CELLS as CLDR_CELLS
 from flix_lightning.data.benchmarks.cldr.languages import PRETRAINING
 from flix_lightning.data.cells import Cell
-from flix_lightning.data.languages import FAMILIES, family, script
+from flix_lightning.data.languages import FAMILIES, family, in_words, script
 from flix_lightning.data.tokens.encoding import Encoded
 from flix_lightning.evaluation.evaluate import evaluate
 from flix_lightning.evaluation.unseen.few_shot import stand_ins, weighted
@@ -67,6 +67,59 @@ def test_a_language_stands_in_one_group_and_regions_do_not_matter():
     assert family("pt_br") == family("pt-BR") == family("pt") != ()
     assert family("qqq") == () and script("qqq") is None
     assert family("gu") == family("hi") != family("fa") and family("gu")[:2] == family("fa")[:2]
+
+
+TAGS = {  # tag -> words, script, a language of the same family
+    "zh-Hant": ("Traditional Chinese", "Hant", "zh"),
+    "zh_TW": ("Traditional Chinese", "Hant", "zh"),
+    "zho_Hant": ("Traditional Chinese", "Hant", "zh"),
+    "zh_CN": ("Chinese", "Hans", "zh"),
+    "az_Arab": ("Azerbaijani (Arabic)", "Arab", "az"),
+    "azb": ("azb", "Arab", None),
+    "azj_Latn": ("Azerbaijani", "Latn", "az"),
+    "sr_Latn": ("Serbian (Latin)", "Latn", "sr"),
+    "srp_Cyrl": ("Serbian", "Cyrl", "sr"),
+    "iw": ("Hebrew", "Hebr", "he"),
+    "in": ("Indonesian", "Latn", "id"),
+    "swa": ("Swahili", "Latn", "sw"),
+    "swh_Latn": ("Swahili", "Latn", "sw"),
+    "arb_Arab": ("Arabic", "Arab", "ar"),
+    "kas_Deva": ("Kashmiri (Devanagari)", "Deva", None),
+    "eng_Latn": ("English", "Latn", "en"),
+    "nob_Latn": ("Norwegian Bokmål", "Latn", "no"),
+    "tgl_Latn": ("Filipino", "Latn", "fil"),
+    "tl": ("Tagalog", "Latn", "fil"),
+    "sh": ("Serbo-Croatian", "Latn", "sr"),
+    "pt-br": ("Brazilian Portuguese", "Latn", "pt"),
+    "ZH-HANT": ("Traditional Chinese", "Hant", "zh"),
+}
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_a_tag_has_the_words_the_script_and_the_family_that_it_names(tag):
+    words, written, relative = TAGS[tag]
+    assert (in_words(tag, {}), script(tag)) == (words, written)
+    assert family(tag) == (family(relative) if relative else ())
+    assert in_words(tag, {tag: "my own"}) == "my own"
+
+
+FLORES = """
+ace_Arab ace_Latn arb_Arab arb_Latn bjn_Arab bjn_Latn kas_Arab kas_Deva knc_Arab knc_Latn min_Arab min_Latn taq_Latn
+taq_Tfng zho_Hans zho_Hant aka_Latn amh_Ethi azj_Latn bod_Tibt cym_Latn ell_Grek eus_Latn fra_Latn kat_Geor khk_Cyrl
+kmr_Latn lvs_Latn npi_Deva ory_Orya pes_Arab plt_Latn uzn_Latn ydd_Hebr yue_Hant zsm_Latn
+"""
+
+
+def test_codes_of_flores_are_named_and_have_the_script_that_they_say():
+    tags = FLORES.split()
+    assert [script(tag) for tag in tags] == [tag[4:] for tag in tags]
+    named = [in_words(tag, {}) for tag in tags if not tag.startswith("taq")]
+    assert len(set(named)) == len(named) and not {words[:3] for words in named} & {tag[:3] for tag in tags}
+
+
+def test_two_languages_joined_are_both_in_the_words():
+    assert in_words("en+zh_TW", {}) == "English and Traditional Chinese"
+    assert in_words("en+es", {"es": "Spanish of Peru"}) == "English and Spanish of Peru"
 
 
 # --- stand-ins ---
@@ -136,8 +189,8 @@ def test_gradients_of_the_weights_against_finite_differences(path):
     backbone, active, composer = toy_flix("t5", path)
     backbone.double()
     known = [feature for feature in composer.space if feature.axis == "language"]
-    composer = composer.with_stand_ins({Feature("language", "gu"): dict.fromkeys(known, 1.0)})
-    batch, cells = toy_batch(backbone, 2), [Cell("qa", "gu"), Cell("ner", "gu")]
+    composer = composer.with_stand_ins({Feature("language", code): dict.fromkeys(known, 1.0) for code in ("gu", "kn")})
+    batch, cells = toy_batch(backbone, 2), [Cell("qa", "gu"), Cell("ner", "kn")]
     weights = torch.full((2, len(known)), 0.3, dtype=torch.float64, requires_grad=True)
 
     def loss(weights):
@@ -151,6 +204,28 @@ def test_gradients_of_the_weights_against_finite_differences(path):
         with torch.no_grad():
             slope = (loss(weights + step) - loss(weights - step)) / 2e-3
         assert gradient[row, column].item() == pytest.approx(slope.item(), rel=1e-2, abs=1e-5)
+
+
+def test_in_a_joined_cell_the_known_language_keeps_its_own_weight():
+    """`sw+gu+kn` as the reference has it: Swahili itself, and beside it what stands in for the two others."""
+    backbone, active, composer = toy_flix("llama")
+    known = [feature for feature in composer.space if feature.axis == "language"]
+    absent = [Feature("language", code) for code in ("gu", "kn")]
+    weights = torch.tensor([[0.1, 0.2, 0.3, 0.1, 0.3], [0.05, 0.15, 0.25, 0.35, 0.2]])  # the last for none of them
+    cells = [Cell("qa", "sw+gu"), Cell("ner", "gu+sw+kn"), Cell("qa", "yo"), Cell("ner", "kn")]
+    by_hand = [{f"task={cell.task}": 1.0} for cell in cells]
+    for served, cell in zip(by_hand, cells):
+        for code in cell.values("language"):
+            feature = Feature("language", code)
+            parts = dict(zip(known, weights[absent.index(feature)].tolist())) if feature in absent else {feature: 1.0}
+            for part, weight in parts.items():
+                served[str(part)] = served.get(str(part), 0.0) + weight
+    stand_in = composer.with_stand_ins({feature: dict.fromkeys(known, 1.0) for feature in absent})
+    active.set(weighted(stand_in, cells, weights))
+    bank = next(iter(featurized_linears(backbone).values()))
+    x = torch.randn(4, 3, bank.in_features, generator=torch.Generator().manual_seed(0))
+    expected = flix_linear(x, bank.weight, bank.bias, bank.lora_a, bank.lora_b, rank_rows(RANKS), by_hand)
+    torch.testing.assert_close(bank(x), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_few_shot_weights_find_the_language_whose_answers_they_are_shown():

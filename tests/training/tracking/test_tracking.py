@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from flix_lightning.training.run import train
-from flix_lightning.training.tracking.ending import log_adapters, log_results, summary
+from flix_lightning.training.tracking.ending import log_adapters, log_results, summary, tables
 from flix_lightning.training.tracking.loggers import has_wandb_key, make_loggers, wandb_logger
 from flix_lightning.training.tracking.metrics_file import MetricsFile
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
@@ -44,6 +44,17 @@ def test_csv_has_summary_cells_and_feature_use():
     assert [r["score"] for r in csv.DictReader(Path("run/cells.csv").open())] == ["10.0", "20.0", "35.0"]
     uses = {r["feature"]: int(r["examples"]) for r in csv.DictReader(Path("run/feature_use.csv").open())}
     assert uses == RECORD["feature_use"]
+
+
+def test_every_axis_has_a_column():
+    rows = [{**RECORD["cells"][0], "attributes": {"domain": domain}} for domain in ("law", "news")]
+    found = tables({**RECORD, "cells": [*rows, RECORD["cells"][1]]})["cells"]
+    assert [list(row) for row in found] == [["task", "language", "domain", "group", "score"]] * 3
+    assert [row["domain"] for row in found] == ["law", "news", ""]
+    assert len({tuple(row.values()) for row in found}) == 3
+    Path("run").mkdir()
+    log_results(MetricsFile("run"), {**RECORD, "cells": rows}, Path("run"))
+    assert [row["domain"] for row in csv.DictReader(Path("run/cells.csv").open())] == ["law", "news"]
 
 
 def test_tensorboard_has_the_same():

@@ -10,6 +10,7 @@ import babel
 
 from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.common.settings import Count, Seed, checked
+from flix_lightning.data.benchmarks.axes import Axes
 from flix_lightning.data.benchmarks.benchmark import SPLITS, Benchmark, Example, Split, code_of
 from flix_lightning.data.benchmarks.cldr.languages import language_name
 from flix_lightning.data.benchmarks.cldr.rows import Row
@@ -28,10 +29,13 @@ class Drawn(Benchmark):
         FlixError: an unknown split, or one without rows.
     """
 
+    axes = Axes({})
+
     def __init__(self, rows: Mapping[Split, Count], seed: Seed) -> None:
         if lacking := [split for split in SPLITS if split not in rows]:
             raise FlixError(f"config key benchmark.rows.{lacking[0]} is missing.")
         self.rows, self.seed = dict(rows), seed
+        self.words = {cell.language: language_name(cell.language) for cell in self.cells}
         self._drawn = cache(self._examples)
 
     def count(self, cell: Cell, split: str) -> int:
@@ -62,7 +66,7 @@ class Drawn(Benchmark):
             raise unknown(f"cell of benchmark {self.name}", cell, self.cells)
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
-        task, language = self.tasks[cell.task], language_name(cell.language)
+        task, language = self.tasks[cell.task], self.words[cell.language]
         return tuple(
             Example(f"{cell}/{split}/{i}", task.render(language, input=row.input), row.target)
             for i, row in enumerate(islice(self.draw(cell, split), self.count(cell, split)))
