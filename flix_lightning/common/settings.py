@@ -154,6 +154,7 @@ def _refusal(place: str, hint: Any, value: Any, loc: Sequence[int | str]) -> Fli
         if inside and (isinstance(value, Mapping) and part in value or isinstance(part, int)):
             place, value, hint = f"{place}.{part}", value[part], inside[-1]
     if wrong_key:
+        check_names(place, value)  # YAML read a name as something else
         hint = _inside(hint, value)[0]
         allowed = get_args(hint)
         value = next((key for key in value if (key not in allowed if allowed else not isinstance(key, str))), loc[-2])

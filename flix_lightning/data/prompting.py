@@ -33,7 +33,7 @@ class Prompting:
     @staticmethod
     def of(benchmark: Benchmark, max_tokens: int) -> "Prompting":
         """That of a benchmark's examples."""
-        return Prompting(benchmark.words, benchmark.axes.fields, benchmark.axes.tables, max_tokens)
+        return Prompting(dict(benchmark.words), benchmark.axes.fields, benchmark.axes.tables, max_tokens)
 
     @staticmethod
     def read(stored: Mapping[str, Any]) -> "Prompting":

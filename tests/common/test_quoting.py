@@ -13,11 +13,11 @@ FILES = {  # what the user's file says -> where it is wrong
     "axes: {family: no}": "benchmark.axes.family",
     "axes: {on: domain}": "benchmark.axes: a key is true",
     "names: {no: Bokmal}": "benchmark.names: a key is false",
-    "names: {sw: yes}": "benchmark.names: got",
+    "names: {sw: yes}": "benchmark.names.sw: expected text that is not empty; got True",
     f"tasks: {{topic: {{{TOPIC}, languages: [sw, no]}}}}": "benchmark.tasks.topic.languages: item 2 is false",
     f"tasks: {{topic: {{{TOPIC}, scored: [~]}}}}": "benchmark.tasks.topic.scored: item 1 is null",
     f"tasks: {{topic: {{{TOPIC}, configs: {{no: null}}}}}}": "benchmark.tasks.topic.configs: a key is false",
-    f"tasks: {{topic: {{{TOPIC}, language_column: no}}}}": "benchmark.tasks.topic.language_column: got False",
+    f"tasks: {{topic: {{{TOPIC}, language_column: no}}}}": "benchmark.tasks.topic.language_column: expected text that is not empty or null; got False",
     "names: {null: x}": "NoneType",
 }
 SECTIONS = {

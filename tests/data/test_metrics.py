@@ -346,6 +346,6 @@ def test_white_space_around_an_answer_or_a_target_is_no_part_of_it(name):
     texts = ["PER: a", "PER: b $$ LOC: c d"]
     for one, other in product(around, around):
         pairs = [(one.format(said), other.format(target)) for said, target in product(texts, texts)]
-        scores = CellScores([cell], {"t": Task("t", "", name, 4)})
+        scores = CellScores([cell], {"t": Task("t", "{text}", name, 4)})
         scores.update([cell] * len(pairs), *sides(pairs))
         assert scores.compute()[cell] == close(score(name, list(product(texts, texts))))

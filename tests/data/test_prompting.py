@@ -19,8 +19,8 @@ from flix_lightning.inference.export.folders import export
 from flix_lightning.inference.model import FlixModel
 from flix_lightning.models.backbone import load_backbone
 from flix_lightning.training.run import train
+from tests.commands.test_commands import run_command
 from tests.configs import composed
-from tests.inference.test_generate import call
 
 LONGEST = 24
 DOMAINS = ("law", "news/politics", "../../up", "[/b]")
@@ -130,7 +130,7 @@ def test_the_command_tells_file_line_and_reason(run, case, monkeypatch, capsys):
     good = {"task": "topic", "language": "sw", "text": "a", "domain": "law"}
     lines = [good, {"task": "speak", "language": "sw", **request}]
     Path("requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert call(f"run={run}", "requests.jsonl", "device=cpu", monkeypatch=monkeypatch) == 1
+    assert run_command("generate", f"run={run}", "requests.jsonl", "device=cpu", monkeypatch=monkeypatch) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: requests.jsonl:2: ") and told in error and len(error.splitlines()) == 2
 
@@ -140,7 +140,7 @@ def test_only_a_line_feed_ends_a_line(run, odd, monkeypatch, capsys):
     request = {"task": "topic", "language": "sw", "text": f"habari{odd}dunia", "domain": "law"}
     line = json.dumps(request, ensure_ascii=odd < " ") + "\n"
     Path("requests.jsonl").write_text(line * 2, encoding="utf8")
-    assert call(f"run={run}", "requests.jsonl", "out=answers.jsonl", monkeypatch=monkeypatch) == 0, capsys.readouterr()
+    assert run_command("generate", f"run={run}", "requests.jsonl", "out=answers.jsonl", monkeypatch=monkeypatch) == 0, capsys.readouterr()
     found = [json.loads(line) for line in Path("answers.jsonl").read_bytes().split(b"\n")[:-1]]
     assert [{k: v for k, v in row.items() if k != "answer"} for row in found] == [request] * 2
 

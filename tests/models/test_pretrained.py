@@ -246,7 +246,7 @@ def test_code_of_a_model_runs_only_when_asked_for(saved, tmp_path):
         "class Odd(Qwen3Config):\n    model_type = 'odd'\n"
         "class OddForCausalLM(Qwen3ForCausalLM):\n    config_class = Odd\n"
     )
-    with pytest.raises(FlixError, match="set model.trust_remote_code=true"):
+    with pytest.raises(FlixError, match="set trust_remote_code=true"):
         load_pretrained(str(folder))
     assert not (tmp_path / "ran").exists()
     assert type(load_pretrained(str(folder), trust_remote_code=True).model).__name__ == "OddForCausalLM"

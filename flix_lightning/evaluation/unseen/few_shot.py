@@ -72,7 +72,7 @@ def _learned(
         optimizer.zero_grad()
         for start in range(0, len(rows), size):
             cells, encoded = zip(*rows[start : start + size], strict=True)
-            module.active.set(weighted(composer, cells, logits.softmax(1)).to(device))
+            module.active.set(weighted(composer, absent, cells, logits.softmax(1)).to(device))
             inputs = training_batch(encoded, data.tokenizer.pad_token_id, data.tokenised.is_encoder_decoder)
             with trainer.precision_plugin.forward_context():
                 places = target_places(inputs["labels"], data.tokenised.is_encoder_decoder).to(device)
@@ -83,17 +83,19 @@ def _learned(
     return {f: dict(zip(known, row)) for f, row in zip(absent, logits.softmax(1).tolist(), strict=True)}
 
 
-def weighted(composer: Composer, cells: Sequence[Cell], weights: Tensor) -> Composition:
+def weighted(composer: Composer, absent: Sequence[Feature], cells: Sequence[Cell], weights: Tensor) -> Composition:
     """The composition of `cells`, stand-ins weighted by `weights`, to which gradients flow.
 
     Args:
-        weights: (unknown features that have stand-ins, stand-ins of one or more), both in the composer's order.
+        absent: unknown features that have the same number of stand-ins each.
+        weights: (absent features, stand-ins of one), the stand-ins in the composer's order.
     """
     composition, columns = composer.compose(cells), weights.shape[1]
+    served = dict(composer.strengths.features)
     number = {
         (feature, known): row * columns + column
-        for row, (feature, served) in enumerate(composer.stand_ins.items())
-        for column, known in enumerate(served)
+        for row, feature in enumerate(absent)
+        for column, (known, _) in enumerate(served[feature])
     }
     places = torch.full_like(composition.index, -1)
     for row, cell in zip(places, cells):

@@ -189,12 +189,13 @@ def test_gradients_of_the_weights_against_finite_differences(path):
     backbone, active, composer = toy_flix("t5", path)
     backbone.double()
     known = [feature for feature in composer.space if feature.axis == "language"]
-    composer = composer.with_stand_ins({Feature("language", code): dict.fromkeys(known, 1.0) for code in ("gu", "kn")})
+    absent = [Feature("language", code) for code in ("gu", "kn")]
+    composer = composer.with_stand_ins({feature: dict.fromkeys(known, 1.0) for feature in absent})
     batch, cells = toy_batch(backbone, 2), [Cell("qa", "gu"), Cell("ner", "kn")]
     weights = torch.full((2, len(known)), 0.3, dtype=torch.float64, requires_grad=True)
 
     def loss(weights):
-        active.set(weighted(composer, cells, weights))
+        active.set(weighted(composer, absent, cells, weights))
         return backbone(**batch).loss
 
     (gradient,) = torch.autograd.grad(loss(weights), weights)
@@ -221,7 +222,7 @@ def test_in_a_joined_cell_the_known_language_keeps_its_own_weight():
             for part, weight in parts.items():
                 served[str(part)] = served.get(str(part), 0.0) + weight
     stand_in = composer.with_stand_ins({feature: dict.fromkeys(known, 1.0) for feature in absent})
-    active.set(weighted(stand_in, cells, weights))
+    active.set(weighted(stand_in, absent, cells, weights))
     bank = next(iter(featurized_linears(backbone).values()))
     x = torch.randn(4, 3, bank.in_features, generator=torch.Generator().manual_seed(0))
     expected = flix_linear(x, bank.weight, bank.bias, bank.lora_a, bank.lora_b, rank_rows(RANKS), by_hand)
