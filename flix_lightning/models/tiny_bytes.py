@@ -1,10 +1,9 @@
-"""The embedded model `tiny`: a byte-level decoder that has seen the tasks of `cldr`, not its languages."""
+"""The embedded model `tiny_bytes`: a byte-level decoder that has seen the tasks of `cldr`, not its languages."""
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
-from transformers import ByT5Tokenizer, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import ByT5Tokenizer, Qwen3Config, Qwen3ForCausalLM
 
 from flix_lightning.models.backbone import Backbone
 
@@ -13,7 +12,7 @@ WEIGHTS = Path(__file__).parent / "tiny_bytes" / "model.safetensors"
 
 def tiny_bytes_config() -> Qwen3Config:
     """Its shape. Attention is computed in plain matrix products: on a CPU at this size that is the fastest."""
-    tokenizer = tiny_tokenizer()
+    tokenizer = byte_tokenizer()
     return Qwen3Config(
         vocab_size=384,
         hidden_size=192,
@@ -27,20 +26,14 @@ def tiny_bytes_config() -> Qwen3Config:
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
-        name_or_path="tiny",
+        name_or_path="tiny_bytes",
         attn_implementation="eager",
     )
 
 
-def tiny_tokenizer() -> ByT5Tokenizer:
+def byte_tokenizer() -> ByT5Tokenizer:
     """ByT5's byte vocabulary, which needs no file."""
     return ByT5Tokenizer()
-
-
-def untrained_tiny(seed: int) -> PreTrainedModel:
-    """The shape with fresh weights."""
-    torch.manual_seed(seed)
-    return Qwen3ForCausalLM(tiny_bytes_config())
 
 
 def load_tiny_bytes() -> Backbone:
@@ -48,4 +41,4 @@ def load_tiny_bytes() -> Backbone:
     model = Qwen3ForCausalLM(tiny_bytes_config())
     state = {name: tensor.float() for name, tensor in load_file(WEIGHTS).items()}
     model.load_state_dict({**state, "lm_head.weight": state["model.embed_tokens.weight"]})
-    return Backbone(model.eval(), tiny_tokenizer())
+    return Backbone(model.eval(), byte_tokenizer())

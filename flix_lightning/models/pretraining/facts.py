@@ -39,9 +39,11 @@ def fields_of(content: Content, merged: bool) -> dict[str, str]:
 
 
 def compact(content: Content) -> str:
-    """The shortest way to write a content down: `2040-11-01`, `week -5`, `236 KES`, `12 kilometer`, `KE`."""
-    if isinstance(content, Date):
-        return content.value.isoformat()
-    return " ".join(
-        part for pair in fields_of(content, True).items() for part in pair if part != "code" != pair[0]
-    ) or (" ".join(fields_of(content, True).values()))
+    """The shortest way to write a content down: `2040-11-01`, `week -5`, `236 KES`, `gram 12`, `KE`."""
+    match content:
+        case Date(value):
+            return value.isoformat()
+        case Relative() | Measure():
+            ((field, value),) = fields_of(content, merged=True).items()
+            return f"{field} {value}"
+    return " ".join(fields_of(content, merged=True).values())

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ SCORED = 600  # rows of the validation split
 
 @dataclass(frozen=True)
 class Settings:
-    steps: int = 2800
+    steps: int = 2000
     batch_size: int = 64
     learning_rate: float = 4e-3
     seed: int = 0
@@ -45,40 +46,48 @@ def _check(state: dict, settings: Settings, checkpoint: Path) -> None:
         raise FlixError(f"{checkpoint} is of another pretraining, {there}; remove it or choose another --work.")
 
 
-def pretrain(settings: Settings, tokenizer: PreTrainedTokenizerBase, work: Path) -> PreTrainedModel:
-    """Train to the last step, from the checkpoint in `work` where there is one; `work`/log.jsonl tells how it goes."""
+def pretrain(
+    settings: Settings, tokenizer: PreTrainedTokenizerBase, work: Path
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """Train to the last step, from the checkpoint in `work` where there is one; `work`/log.jsonl tells how it goes.
+
+    Returns:
+        The model; and of its training `settings`, `loss` (the mean of the last steps), `cpu_seconds`.
+    """
     torch.set_num_threads(1)
     module = TargetLogits(untrained_tiny(settings.seed))
     optimizers, batches = Optimizers(module), Batches(tokenizer, settings.seed, settings.batch_size)
-    checkpoint, start, summed = work / "last.pt", 0, 0.0
+    checkpoint, start, summed, loss, before = work / "last.pt", 0, 0.0, None, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         _check(state, settings, checkpoint)
         module.load_state_dict(state["module"])
         optimizers.load_state_dict(state["optimizers"])
-        start, summed = state["step"], state["summed"]
-    began = time.monotonic()
+        start, summed, loss, before = (state[key] for key in ("step", "summed", "loss", "cpu_seconds"))
+    began, used = time.monotonic(), time.process_time()
     for step in range(start, settings.steps):
         logits, labels, _ = module(training_batch(batches[step], 0, False))
-        loss = nn.functional.cross_entropy(logits, labels)
-        loss.backward()
+        mean = nn.functional.cross_entropy(logits, labels)
+        mean.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizers.step(learning_rate(step, settings.steps, settings.learning_rate))
-        summed += loss.item()
+        summed += mean.item()
         done = step + 1
         if done % LOG_EVERY == 0:
-            told = {"step": done, "loss": round(summed / LOG_EVERY, 4)}
-            told["seconds_a_step"] = round((time.monotonic() - began) / (done - start), 3)
-            summed = 0.0
+            loss, summed = round(summed / LOG_EVERY, 4), 0.0
+            seconds = (time.monotonic() - began) / (done - start)
+            told = {"step": done, "loss": loss, "seconds_a_step": round(seconds, 3)}
             if done % SCORE_EVERY == 0:
                 rows = held_out(tokenizer, "validation", SCORED, settings.seed)
                 told["exact_match"] = exact_match(module, rows)
             with (work / "log.jsonl").open("a", encoding="utf8") as log:
                 log.write(json.dumps(told) + "\n")
         if done % SAVE_EVERY == 0 or done == settings.steps:
-            state = {"module": module.state_dict(), "optimizers": optimizers.state_dict()}
-            save(checkpoint, {**state, "settings": asdict(settings), "step": done, "summed": summed})
-    return module.backbone
+            spent = before + time.process_time() - used
+            state = {"module": module.state_dict(), "optimizers": optimizers.state_dict(), "settings": asdict(settings)}
+            save(checkpoint, {**state, "step": done, "summed": summed, "loss": loss, "cpu_seconds": spent})
+    facts = {"settings": asdict(settings), "loss": loss, "cpu_seconds": before + time.process_time() - used}
+    return module.backbone, facts
 
 
 def save(path: Path, state: dict) -> None:
