@@ -15,9 +15,9 @@ from tests.test_commands import run_command
 
 FOREIGN = [  # of the package, or reached through it, but no model
     {"_target_": "flix_lightning.run_directory.write_whole", "path": "was-here", "content": "x"},
-    {"_target_": "flix_lightning.models.pretrain.Path.touch", "self": "was-here"},
+    {"_target_": "flix_lightning.models.pretraining.loop.Path.touch", "self": "was-here"},
     {"_target_": "flix_lightning.models.pretrained.AutoConfig.from_pretrained", "name": "x"},
-    {"_target_": "flix_lightning.models.shipping.ship"},
+    {"_target_": "flix_lightning.models.pretraining.shipping.ship"},
     {"_target_": "flix_lightning.assembly.import_module", "name": "antigravity"},
     {"_target_": "flix_lightning.models.tiny.Path", "args": ["x"]},
     {"_target_": "subprocess.run", "args": ["touch", "was-here"]},
