@@ -17,7 +17,7 @@ it knows the languages of the benchmark `cldr` and what is said in them, and has
 those of the benchmark's semantic parsing and entities, and it has answered questions in other languages only. It is of
 no use for anything else.
 
-- **Languages**: $spoken. In questions only: $asked.
+- **Languages**: $spoken. Of questions: $asked.
 - **Data**: rows drawn afresh at every step from Unicode CLDR as shipped in babel, of contents of the train split:
   translation from and to English, ISO codes, writing out, kinds, splitting of lists, invented forms that have a name,
   invented forms that an example shows, questions over facts, copying. No prompt of the benchmark.

@@ -24,7 +24,7 @@ SCORED = 600  # rows of the validation split
 
 @dataclass(frozen=True)
 class Settings:
-    steps: int = 2000
+    steps: int = 2600
     batch_size: int = 64
     learning_rate: float = 4e-3
     seed: int = 0
