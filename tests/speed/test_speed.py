@@ -66,8 +66,8 @@ def test_the_command_measures_once_and_writes_table_and_plot(tmp_path):
     command += ["--parts", "training", "features", "generation", "paths", "loading", "--results", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     records = sorted((tmp_path / "records").glob("*.json"))
-    assert [path.stem for path in records] == [
-        "tiny_bytes-features", "tiny_bytes-generation", "tiny_bytes-loading", "tiny_bytes-paths", "tiny_bytes-training"]  # fmt: skip
+    parts = ("features", "generation", "loading", "paths", "training")
+    assert [path.stem for path in records] == [f"tiny_bytes-{part}" for part in parts]
     before = [path.stat().st_mtime_ns for path in records]
     assert all(json.loads(path.read_text())["seconds"] for path in records)
     assert "Training step" in (tmp_path / "speed.md").read_text() and (tmp_path / "speed.png").stat().st_size > 1000

@@ -49,10 +49,7 @@ rows seen in training: `$curve_command`
 $curve
 """)
 COMMAND = "flix pretrain"
-CURVE_COMMAND = (
-    "flix train -m experiment=tiny_curve 'mixture.tasks=[semantic_parsing],[ner],[qa_in_lang],[qa_cross_lang],"
-    "[translation]' trainer.max_steps=3,10,31,94"
-)
+CURVE_COMMAND = "flix train -m experiment=tiny_curve"
 
 
 def card(measured: Mapping[str, Any]) -> str:

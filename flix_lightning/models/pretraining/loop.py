@@ -44,9 +44,7 @@ def _check(state: dict, settings: Settings, checkpoint: Path) -> None:
     there = state["settings"]
     constant = state["step"] <= (1 - DECAY) * min(settings.steps, there["steps"])
     if there != {**asdict(settings), "steps": there["steps"] if constant else settings.steps}:
-        raise FlixError(
-            f"{checkpoint} is of another pretraining, {there}; remove it or choose another `work`."
-        )
+        raise FlixError(f"{checkpoint} is of another pretraining, {there}; remove it or choose another `work`.")
 
 
 def pretrain(
