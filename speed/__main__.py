@@ -32,7 +32,7 @@ def measure(results: Path, parts: list[str], shapes: list[str], rounds: int, qui
         shape = shape_named(name)
         for part in parts:
             path = folder / f"{name}-{part}.json"
-            if part in ON_TINY and name != "tiny" or path.exists():
+            if part in ON_TINY and name != "tiny_bytes" or path.exists():
                 continue
             about = {"shape": name, "part": part, "environment": environment(), "quick": quick}
             record = {**about, **PARTS[part](shape, rounds, quick)}

@@ -14,7 +14,7 @@ from flix_lightning.data.datamodule import Batching, Mixing, MixtureDataModule
 from flix_lightning.data.mixture import Mixture
 from flix_lightning.data.tokens.store import Caching
 from flix_lightning.models.generation import new_tokens
-from flix_lightning.models.tiny import tiny_tokenizer
+from flix_lightning.models.tiny_bytes import byte_tokenizer
 from speed.contestants import STEPS, autocast, cells, flix_module, flix_step, peft_model
 from speed.paths import paths
 from speed.shapes import EOS, PAD, Shape
@@ -84,7 +84,7 @@ def loading(shape: Shape, rounds: int, quick: bool) -> Record:
     benchmark = Cldr(rows={"train": 40, "validation": 2, "test": 2})
     mixture = Mixture.select(benchmark.cells, tasks=["semantic_parsing"] if quick else "all")
     batching, caching = Batching(batch_size=shape.rows), Caching(directory=None)
-    data = MixtureDataModule(benchmark, mixture, tiny_tokenizer(), False, Mixing(), batching, 0, caching)
+    data = MixtureDataModule(benchmark, mixture, byte_tokenizer(), False, Mixing(), batching, 0, caching)
     data.trainer = _Alone()
     data.setup("fit")
     draws, batches = iter(range(10**9)), iter(data.train_dataloader())
@@ -107,8 +107,8 @@ BARE = """
 import babel, datasets, hydra, lightning, sacrebleu, torch, torchmetrics, transformers
 from lightning.pytorch.callbacks import ModelCheckpoint
 from transformers import ByT5Tokenizer, Qwen3ForCausalLM
-from flix_lightning.models.tiny import load_tiny
-load_tiny()
+from flix_lightning.models.tiny_bytes import load_tiny_bytes
+load_tiny_bytes()
 """
 FIRST_STEP = """
 import os, sys

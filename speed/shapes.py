@@ -4,11 +4,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, MT5Config, MT5ForConditionalGeneration, PreTrainedModel
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MT5Config,
+    MT5ForConditionalGeneration,
+    PreTrainedModel,
+    Qwen3ForCausalLM,
+)  # fmt: skip
 
 from flix_lightning.common.errors import unknown
 from flix_lightning.data.tokens.encoding import IGNORE
-from flix_lightning.models.tiny import tiny_tokenizer, untrained_tiny
+from flix_lightning.models.tiny_bytes import byte_tokenizer, tiny_bytes_config
 
 PAD, EOS = 0, 1
 
@@ -55,11 +62,15 @@ def _smollm2_135m() -> PreTrainedModel:
     return LlamaForCausalLM(config)
 
 
-BACKBONES = {"tiny": lambda: untrained_tiny(0), "mt5_small": _mt5_small, "smollm2_135m": _smollm2_135m}
+def _tiny_bytes() -> PreTrainedModel:
+    return Qwen3ForCausalLM(tiny_bytes_config())
+
+
+BACKBONES = {"tiny_bytes": _tiny_bytes, "mt5_small": _mt5_small, "smollm2_135m": _smollm2_135m}
 SHAPES = {
     shape.name: shape
     for shape in (
-        Shape("tiny", 32, 112, 32, (8, 64, 512, 1024, 4096)),
+        Shape("tiny_bytes", 32, 112, 32, (8, 64, 512, 1024, 4096)),
         Shape("mt5_small", 8, 64, 16),
         Shape("smollm2_135m", 8, 48, 16),
     )
@@ -78,4 +89,4 @@ def shape_named(name: str) -> Shape:
 
 def tokenizer():
     """Any with an end and a padding token; nothing is tokenised."""
-    return tiny_tokenizer()
+    return byte_tokenizer()

@@ -10,7 +10,7 @@ from speed.paths import MULTIPLES
 from speed.shapes import SHAPES
 from speed.timing import ratios
 
-FEATURES = SHAPES["tiny"].features
+FEATURES = SHAPES["tiny_bytes"].features
 Records = Mapping[tuple[str, str], dict[str, Any]]  # (shape, part) -> record
 INTRO = """\
 # Speed

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForCondition
 
 from flix_lightning.data.benchmarks.cldr.benchmark import Cldr
 from flix_lightning.models.backbone import Backbone
-from flix_lightning.models.tiny import tiny_tokenizer
+from flix_lightning.models.tiny_bytes import byte_tokenizer
 
 ROOT = Path(__file__).parent.parent
 FLIX = (sys.executable, "-m", "flix_lightning")
@@ -48,8 +48,8 @@ def untrained_backbone(kind: str = "llama") -> Backbone:
     ids = {"pad_token_id": 0, "eos_token_id": 1, "vocab_size": 384}
     if kind == "llama":
         config = LlamaConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, **ids)
-        return Backbone(LlamaForCausalLM(config).eval(), tiny_tokenizer())
+        return Backbone(LlamaForCausalLM(config).eval(), byte_tokenizer())
     config = T5Config(
         d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, decoder_start_token_id=0, dropout_rate=0.0, **ids
     )
-    return Backbone(T5ForConditionalGeneration(config).eval(), tiny_tokenizer())
+    return Backbone(T5ForConditionalGeneration(config).eval(), byte_tokenizer())

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -10,12 +11,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from flix_lightning.commands.arguments import quoted
 from flix_lightning.commands.folders import CONF
 from flix_lightning.commands.hydra_shell import VERSION, composed
 from flix_lightning.commands.refusals import explaining
 from flix_lightning.commands.shell import resolved
 
-EXPERIMENTS = CONF / "experiment"
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # other sweepers choose values as they go
 
 
@@ -25,39 +26,53 @@ class Planned:
 
     Args:
         study: the experiment's name.
-        overrides: of `flix train`, the experiment's own first.
+        words: of `flix train`, the experiment's own first.
         config: plain and resolved.
     """
 
     study: str
-    overrides: tuple[str, ...]
+    words: tuple[str, ...]
     config: dict[str, Any]
 
 
-def names() -> list[str]:
-    """Of all experiments, whether or not they list runs."""
-    return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
+def names(folders: Sequence[str] = ()) -> list[str]:
+    """Of all experiments, whether or not they list runs.
+
+    Args:
+        folders: of the user's, searched for experiments too.
+    """
+    return sorted({path.stem for home in (CONF, *map(Path, folders)) for path in (home / "experiment").glob("*.yaml")})
 
 
-def combinations(study: str, more: Sequence[str] = ()) -> list[tuple[str, ...]]:
+def combinations(study: str, more: Sequence[str] = (), folders: Sequence[str] = ()) -> list[tuple[str, ...]]:
     """The overrides of `flix train` for every run of an experiment; none where it lists none.
 
     Args:
         more: overrides for every run.
+        folders: of the user's, searched for configs too.
     """
     base = (f"experiment={study}", *more)
-    sweeper = composed("train", base, hydra=True).hydra.sweeper
+    sweeper = composed("train", [*base, *searching(folders)], hydra=True).hydra.sweeper
     if sweeper["_target_"] != BASIC or not sweeper.get("params"):
         return []
     return [(*base, *chosen) for chosen in product(*listed(OmegaConf.to_container(sweeper.params, resolve=False)))]
 
 
-def planned(study: str, more: Sequence[str] = ()) -> list[Planned]:
-    """The runs of an experiment with their configs."""
-    overrides = combinations(study, more)
+def planned(study: str, more: Sequence[str] = (), folders: Sequence[str] = ()) -> list[Planned]:
+    """The runs of an experiment with their configs; arguments as of `combinations`."""
+    runs = combinations(study, more, folders)
+    options = [word for folder in folders for word in ("--config-dir", folder)]
     GlobalHydra.instance().clear()
     with explaining("train"), initialize_config_dir(str(CONF), version_base=VERSION):
-        return [Planned(study, chosen, resolved(compose("train", list(chosen)))) for chosen in overrides]
+        return [
+            Planned(study, (*options, *chosen), resolved(compose("train", [*chosen, *searching(folders)])))
+            for chosen in runs
+        ]
+
+
+def searching(folders: Sequence[str]) -> list[str]:
+    """Hydra's override for further folders of configs."""
+    return [f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in folders)}]"] if folders else []
 
 
 def listed(params: dict[str, Any]) -> list[list[str]]:

@@ -19,7 +19,7 @@ COMMANDS = {
     "data fetch_xtreme_up": "download XTREME-UP",
     "bank list": "list the features of a bank",
     "compositional": "the study of two tasks in one example: train, score, tabulate",
-    "pretrain": "pretrain the embedded model anew",
+    "pretrain": "pretrain the embedded model `tiny` anew",
 }
 HELP = """\
 flix COMMAND [key=value ...]

@@ -1,14 +1,9 @@
-"""`flix studies`: the experiments behind results/, how many of their runs are done, and a pool that trains the rest."""
+"""`flix studies`: the experiments behind results/, how far each of them is, and a pool that trains the rest."""
 
-import os
-import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from flix_lightning.commands.arguments import quoted
@@ -16,74 +11,16 @@ from flix_lightning.commands.grids import Planned, names, planned
 from flix_lightning.commands.hydra_shell import start
 from flix_lightning.commands.shell import resolved
 from flix_lightning.common.errors import FlixError, unknown
-from flix_lightning.common.settings import fill
-
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Trains planned runs, each in a process of one thread, and copies every finished record to `results` at once.
-
-    A run that is cut off is continued by the next call; one that finished and was not copied is copied then.
-
-    Args:
-        runs_dir: where runs are trained; what a process prints is in its folder `studies`.
-        results: folder of the records.
-    """
-
-    runs_dir: str
-    results: Path
-
-    def train(self, missing: Sequence[Planned], processes: int) -> list[str]:
-        """Train all; returns a line for each that failed."""
-        failed = []
-        with ThreadPoolExecutor(processes) as pool:
-            started = {pool.submit(self._train_one, run): run for run in missing}
-            try:
-                for number, done in enumerate(as_completed(started), 1):
-                    told = done.result()
-                    words = " ".join(started[done].overrides)
-                    print(f"{number}/{len(missing)} {words}: {told or 'done'}", flush=True)
-                    failed += [f"{words}: {told}"] if told else []
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)  # Ctrl-C has reached the processes, too
-                raise
-        return failed
-
-    def _train_one(self, run: Planned) -> str | None:
-        """What went wrong, if anything did."""
-        from flix_lightning.common.files import make_directory
-        from flix_lightning.report.results import collect
-        from flix_lightning.training.run_directory import run_directory
-
-        folder = run_directory(run.config)
-        log = Path(self.runs_dir) / "studies" / f"{folder.parent.name}-{folder.name}.log"
-        if not (folder / "record.json").is_file():
-            make_directory(log.parent)
-            words = list(run.overrides)
-            with log.open("ab") as file:
-                file.write(f"$ flix train {shlex.join(words)}\n".encode())
-                file.flush()
-                code = subprocess.run(
-                    [sys.executable, "-m", "flix_lightning", "train", *words],
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    env=os.environ | ONE_THREAD,
-                ).returncode
-            if code != 0:
-                return f"failed; {str(log)!r} says why"
-        collect([folder], self.results)
-        return None
+from flix_lightning.common.progress import duration
+from flix_lightning.common.settings import Location, Natural, fill
 
 
-def chosen_names(studies: Sequence[str]) -> list[str]:
+def chosen_names(studies: Sequence[str], folders: Sequence[str]) -> list[str]:
     """
     Raises:
         FlixError: an experiment that is not there.
     """
-    known = names()
+    known = names(folders)
     for name in studies:
         if name not in known:
             raise unknown("study", name, known)
@@ -91,35 +28,81 @@ def chosen_names(studies: Sequence[str]) -> list[str]:
 
 
 def run_studies(
-    studies: Sequence[str], processes: int, runs_dir: str, results: str, readme: str | None, overrides: Sequence[str]
+    studies: Sequence[str],
+    processes: Natural,
+    runs_dir: Location,
+    results: Location,
+    readme: Location | None,
+    overrides: Sequence[str],
+    folders: Sequence[str] = (),
 ) -> None:
-    """See conf/studies.yaml."""
-    from flix_lightning.report.comparison import is_run_of
-    from flix_lightning.report.results import every_record, regenerate
-    from flix_lightning.training.run_directory import fingerprint
+    """See conf/studies.yaml.
 
-    if processes < 0:
-        raise FlixError(f"processes: at least 0; got {processes}.")
-    records, missing = every_record(Path(results)), {}
-    for name in chosen_names(studies):
-        runs = planned(name, [*overrides, f"runs_dir={quoted(runs_dir)}"])
+    Args:
+        folders: of the user's, with further experiments.
+    """
+    from flix_lightning.report.comparison import is_run_of
+    from flix_lightning.report.results import every_record
+    from flix_lightning.report.studies import state
+    from flix_lightning.training.run_directory import fingerprint, run_directory
+    from flix_lightning.training.runs import look_at
+
+    records, missing, left = every_record(Path(results)), {}, []
+    for name in chosen_names(studies, folders):
+        runs = planned(name, [*overrides, f"runs_dir={quoted(runs_dir)}"], folders)
+        if not runs:
+            if name in studies:
+                raise FlixError(f"studies: {name!r} lists no runs; `flix train experiment={name}` runs it.")
+            continue
         lacking = [run for run in runs if not any(is_run_of(record, run.config) for record in records)]
-        missing |= {fingerprint(run.config): run for run in lacking}
-        if runs:
-            print(f"{name}: {len(runs) - len(lacking)} of {len(runs)} runs done", flush=True)
-        elif name in studies:
-            raise FlixError(f"studies: {name!r} lists no runs; `flix train experiment={name}` runs it.")
+        new = {fingerprint(run.config): run for run in lacking}
+        found = [look_at(folder) for folder in (run_directory(run.config) for run in lacking) if folder.is_dir()]
+        line, seconds = state([run.config for run in lacking], found, records)
+        print(f"{name}: {len(runs) - len(lacking)} of {len(runs)} runs done{line}", flush=True)
+        left += [seconds] if new.keys() - missing.keys() else []
+        missing |= new
     if not processes:
-        print(f"{len(missing)} runs are missing" + ("; processes=2 trains them, two at a time" if missing else ""))
+        hint = f"; processes=2 trains them, two at a time{in_all(left)}" if missing else ""
+        print(f"{len(missing)} runs are missing{hint}")
         return
-    failed = Pool(runs_dir, Path(results)).train(list(missing.values()), processes)
-    regenerate(Path(results), Path(readme) if readme else None)
+    train_missing(list(missing.values()), processes, Path(runs_dir), Path(results), Path(readme) if readme else None)
+
+
+def in_all(left: Sequence[float | None]) -> str:
+    """What all studies need, one run at a time."""
+    return "" if None in left else f" ({duration(sum(left))}, one at a time)"
+
+
+def train_missing(
+    missing: Sequence[Planned], processes: int, runs_dir: Path, results: Path, readme: Path | None
+) -> None:
+    """Train the runs, then make the tables anew.
+
+    Raises:
+        FlixError: some failed, told when all have ended.
+    """
+    from flix_lightning.commands.pool import DONE, ELSEWHERE, Pool
+    from flix_lightning.report.results import regenerate
+
+    ends: dict[str, str] = {}
+
+    def report(run: Planned, end: str) -> None:
+        words = " ".join(run.words)
+        ends[words] = end
+        print(f"{len(ends)}/{len(missing)} {words}: {end}", flush=True)
+
+    Pool(runs_dir / "studies", results).train(missing, processes, report)
+    failed = [f"{words}: {end}" for words, end in ends.items() if end not in (DONE, ELSEWHERE)]
+    if not ends or DONE in ends.values():
+        regenerate(results, readme)
     if failed:
         raise FlixError(f"{len(failed)} of {len(missing)} runs failed: {'; '.join(failed)}")
 
 
 def task(config: DictConfig) -> None:
-    fill("", run_studies, resolved(config))
+    sources = HydraConfig.get().runtime.config_sources
+    folders = [source.path for source in sources if source.provider == "command-line"]
+    fill("", run_studies, resolved(config), folders=folders)
 
 
 def main(words: Sequence[str]) -> None:

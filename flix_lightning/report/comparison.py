@@ -39,7 +39,7 @@ def is_run_of(record: Record, config: Mapping[str, Any]) -> bool:
     own = record["config"]
     if any(own.get(key) != config.get(key) for key in ("name", "seed")):
         return False
-    known, asked = settings(record), settings({"config": config})
+    known, asked = settings({"config": own}), settings({"config": config})
     return all(_same(key, known[key], asked[key]) for key in known.keys() & asked.keys())
 
 

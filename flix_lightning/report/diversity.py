@@ -46,7 +46,7 @@ class Diversity:
 
     def _gains(self, records: Sequence[Record], row: Row, label: str) -> BySeed:
         joint, alone = (
-            chosen(records, row, next(column for column in study.columns if column.label == label))
+            study.runs(records, row, next(column for column in study.columns if column.label == label))
             for study in (self.joint, self.alone)
         )
         task = next(column.task for column in self.joint.columns if column.label == label)

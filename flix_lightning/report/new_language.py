@@ -18,12 +18,13 @@ def table(found: Mapping[str, Any]) -> str:
     rows.append(("**mean**", *(fmean(column) for column in zip(*(row[1:] for row in rows)))))
     steps, features = {label: found[label]["steps"] for label in ("joint", "extended")}, found["features"]
     parameters = {label: sum(found[label]["parameters"].values()) for label in steps}
-    languages = found["extended"]["config"]["mixture"]["languages"]
+    config = found["extended"]["config"]
+    languages, model = config["mixture"]["languages"], config["model"]["_target_"].rpartition(".load_")[2]
     lines = [
         "# A language added to a trained bank",
         "",
-        f"Test scores of {' and '.join(languages)} on `cldr`: trained jointly with all other languages, and added to a "
-        "bank that was trained without them. One seed.",
+        f"Test scores of {' and '.join(languages)} on `cldr` with the model `{model}`: trained jointly with all other "
+        "languages, and added to a bank that was trained without them. One seed.",
         "",
         markdown_table(
             ["cell", f"joint, {steps['joint']} steps", f"added, {steps['extended']} steps", "difference"],

@@ -9,13 +9,13 @@ from flix_lightning.report.comparison import Record
 from flix_lightning.report.curves import learning_curves
 from flix_lightning.report.heatmap import difference_heatmap
 from flix_lightning.report.paper import CLAIMS, COMPUTE, FIGURE_2, FLIX, STUDIES, TABLE_1
-from flix_lightning.report.study import chosen
 
 INTRODUCTION = """# Results
 
-Generated from the records in this folder by `flix report`. The tables hold scores of the embedded
-benchmark `cldr` with the embedded model `tiny`: test, mean ± standard deviation over seeds, of the checkpoint that is
-best in validation. The rows in italics are the paper's, from XTREME-UP with PaLM-2: other data, another model, a longer
+Generated from the records in this folder by `flix report`. The tables hold scores of the embedded benchmark `cldr` with
+the embedded model `tiny_bytes`, which knows the tasks but none of the languages (the default model, `tiny`, knows the
+languages and not the forms of the tasks): test, mean ± standard deviation over seeds, of the checkpoint that is best in
+validation. The rows in italics are the paper's, from XTREME-UP with PaLM-2: other data, another model, a longer
 training; the shape of the tables is what can be compared. An average without a number in the paper is the mean of its
 row. What was searched, tried and thought about the differences: [LOG.md](../LOG.md).
 """
@@ -31,7 +31,7 @@ def write_page(records: Sequence[Record], results: Path) -> None:
         values = {label: {head: list(s.values()) for head, s in found.items()} for label, found in gains.items()}
         grouped_bars(values, "joint minus alone", "points", results / "figure2.png")
         parts += [f"## {FIGURE_2.name}: {FIGURE_2.title}", "![Figure 2](figure2.png)"]
-    joint = {row.label: list(chosen(records, row, TABLE_1.columns[0]).values()) for row in TABLE_1.rows}
+    joint = {row.label: list(TABLE_1.runs(records, row, TABLE_1.columns[0]).values()) for row in TABLE_1.rows}
     curves = {label: [run for run in runs if "validation_scores" in run] for label, runs in joint.items()}
     if curves := {label: runs for label, runs in curves.items() if runs}:
         learning_curves(curves, "joint mixture", results / "learning_curves.png")

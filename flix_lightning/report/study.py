@@ -62,6 +62,7 @@ class Study:
         title: one line on what is compared.
         columns, rows: of the table.
         average: whether a last column holds the mean over columns.
+        where: settings by dotted key that all its runs have.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Study:
     columns: Sequence[Column]
     rows: Sequence[Row]
     average: bool = True
+    where: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def heads(self) -> list[str]:
@@ -92,12 +94,30 @@ class Study:
         """
         row = self.row(label)
         found = {
-            column.label: {seed: column.score(run) for seed, run in chosen(records, row, column).items()}
+            column.label: {seed: column.score(run) for seed, run in self.runs(records, row, column).items()}
             for column in self.columns
         }
         if self.average:
             shared = set.intersection(*(set(by_seed) for by_seed in found.values()))
             found[AVERAGE] = {seed: fmean(by_seed[seed] for by_seed in found.values()) for seed in sorted(shared)}
+        return found
+
+    def runs(self, records: Sequence[Record], row: Row, column: Column) -> dict[int, Record]:
+        """Seed -> the run at one place of the table. An experiment that gave itself a name is not among them.
+
+        Raises:
+            FlixError: two runs fit the place and differ in more than the seed.
+        """
+        where = {**self.where, **row.where, **column.where}
+        found: dict[int, Record] = {}
+        for record in sorted(records, key=lambda record: record["config"]["seed"]):
+            config = record["config"]
+            values = flat(config)
+            default_name = f"{column.mixture}-{config['adapter']['name']}"
+            fits = config["name"] == default_name and all(values.get(key) == value for key, value in where.items())
+            if fits and column.cells(record):
+                _check_alike(f"{row.label}, {column.label}", [*found.values(), record])
+                found[config["seed"]] = record
         return found
 
     def table(self, records: Sequence[Record]) -> str:
@@ -115,25 +135,6 @@ class Study:
             numbers = (self.published(row.label, head) for head in self.heads)
             rows.append([f"*{row.label}, in the paper*", "", *("" if n is None else f"*{n:.1f}*" for n in numbers)])
         return markdown_table(["", "seeds", *self.heads], rows)
-
-
-def chosen(records: Sequence[Record], row: Row, column: Column) -> dict[int, Record]:
-    """Seed -> the run at one place of a table. An experiment that gave itself a name is not among them.
-
-    Raises:
-        FlixError: two runs fit the place and differ in more than the seed.
-    """
-    where = {**row.where, **column.where}
-    found: dict[int, Record] = {}
-    for record in sorted(records, key=lambda record: record["config"]["seed"]):
-        config = record["config"]
-        told = flat(config)
-        default_name = f"{column.mixture}-{config['adapter']['name']}"
-        fits = config["name"] == default_name and all(told.get(key) == value for key, value in where.items())
-        if fits and column.cells(record):
-            _check_alike(f"{row.label}, {column.label}", [*found.values(), record])
-            found[config["seed"]] = record
-    return found
 
 
 def _check_alike(place: str, runs: Sequence[Record]) -> None:

@@ -75,6 +75,7 @@ class Found:
         detail: the step that it stopped at or runs on from, or what is damaged.
         config: what it was started with; None where that cannot be read.
         record: of a finished run.
+        step: how far it is.
     """
 
     folder: Path
@@ -82,6 +83,7 @@ class Found:
     detail: str
     config: dict[str, Any] | None
     record: dict[str, Any] | None
+    step: int = 0
 
 
 def look_at(folder: Path) -> Found:
@@ -92,15 +94,15 @@ def look_at(folder: Path) -> Found:
     except FlixError as error:
         return Found(folder, DAMAGED, str(error), None, None)
     if record is not None:
-        return Found(folder, FINISHED, f"step {record.get('steps')}", config, record)
+        return Found(folder, FINISHED, f"step {record.get('steps')}", config, record, record.get("steps", 0))
     saved = sorted((folder / "checkpoints").glob(STEPS), reverse=True)
     whole = next((path for path in saved if damage(path) is None), None)
-    step = f"step {step_of(whole) if whole else 0}"
+    step = step_of(whole) if whole else 0
     if is_locked(folder):
-        return Found(folder, RUNNING, f"after {step}", config, None)
+        return Found(folder, RUNNING, f"after step {step}", config, None, step)
     if saved and whole is None:
         return Found(folder, DAMAGED, "no checkpoint is whole", config, None)
-    return Found(folder, STOPPED, f"at {step}", config, None)
+    return Found(folder, STOPPED, f"at step {step}", config, None, step)
 
 
 def _read(path: Path, *needed: str) -> dict[str, Any]:

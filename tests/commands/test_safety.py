@@ -17,9 +17,9 @@ from tests.configs import composed
 
 FOREIGN = [  # of the package, or reached through it, but no model
     {"_target_": "flix_lightning.common.files.write_whole", "path": "was-here", "content": "x"},
-    {"_target_": "flix_lightning.models.pretrain.Path.touch", "self": "was-here"},
+    {"_target_": "flix_lightning.models.pretraining.loop.Path.touch", "self": "was-here"},
     {"_target_": "flix_lightning.models.pretrained.AutoConfig.from_pretrained", "name": "x"},
-    {"_target_": "flix_lightning.models.shipping.ship"},
+    {"_target_": "flix_lightning.models.pretraining.shipping.ship"},
     {"_target_": "flix_lightning.common.targets.import_module", "name": "antigravity"},
     {"_target_": "flix_lightning.models.tiny.Path", "args": ["x"]},
     {"_target_": "subprocess.run", "args": ["touch", "was-here"]},

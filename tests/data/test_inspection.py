@@ -11,7 +11,7 @@ from flix_lightning.data.benchmarks.benchmark import Example
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.inspection import Findings, Inspector, Lengths
 from flix_lightning.data.tasks import Task
-from flix_lightning.models.tiny import tiny_tokenizer
+from flix_lightning.models.tiny_bytes import byte_tokenizer
 from flix_lightning.report.data import WORDS
 from tests.commands.test_commands import run_command
 
@@ -36,7 +36,7 @@ class Rows:
 
 
 def inspected(tokenizer=None, is_encoder_decoder=True, max_prompt_tokens=20, **splits) -> dict[str, Findings]:
-    inspector = Inspector(Rows(**splits), tokenizer or tiny_tokenizer(), is_encoder_decoder, max_prompt_tokens)
+    inspector = Inspector(Rows(**splits), tokenizer or byte_tokenizer(), is_encoder_decoder, max_prompt_tokens)
     return {found.split: found for found in inspector.inspect([CELL])}
 
 

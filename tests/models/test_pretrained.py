@@ -27,7 +27,9 @@ from tests.configs import ROOT, composed
 from tests.families import CHATTY, FAMILIES, HABITS, UNTIED, save_family
 from tests.toy import CELLS, fill, toy_composer
 
-NAMED = sorted(path.stem for path in (ROOT / "conf/model").glob("*.yaml") if path.stem not in ("tiny", "pretrained"))
+NAMED = sorted(
+    path.stem for path in (ROOT / "conf/model").glob("*.yaml") if path.stem not in ("tiny", "tiny_bytes", "pretrained")
+)
 PROMPTS = ["Parse: é", "a longer prompt, of three clauses, é", "x"]
 SIZE = 0.4
 TARGETS = ["[X ]", "", "a longer target"]

@@ -30,7 +30,7 @@ FOUND = {
         "steps": 100,
         "parameters": {"language": 50},
         "cells": [row("qa", "sw", 62.0), row("ner", "sw", 77.0)],
-        "config": {"mixture": {"languages": ["sw"]}},
+        "config": {"mixture": {"languages": ["sw"]}, "model": {"_target_": "a.package.load_somebody"}},
     },
     "features": {"of_base": 7, "unchanged": 7, "in_all": 8},
 }
@@ -45,6 +45,7 @@ def test_the_table_compares_the_added_cells_alone():
         "| qa sw | 60.0 | 62.0 | +2.0 |",
         "| **mean** | 70.0 | 69.5 | -0.5 |",
     ]
+    assert "with the model `somebody`" in lines[2]
     assert "2,000 jointly, 50 for the added" in lines[-1]
     assert "Of the bank's 7 features 7 are the same" in lines[-1]
 

@@ -94,6 +94,14 @@ def test_where_chooses_by_setting_and_two_settings_in_one_place_are_refused():
         STUDY.table(records)
 
 
+def test_a_study_takes_the_runs_of_its_regime_only():
+    records = [run("flix", 0, cells(60, 0, 0), model={"_target_": f"x.load_{name}"}) for name in ("one", "other")]
+    with pytest.raises(FlixError, match=r"differ in more than the seed.*model"):
+        STUDY.table(records)
+    study = replace(STUDY, where={"model._target_": "x.load_other"})
+    assert study.scores(records, "ours")["NER"] == {0: 60} and study.scores(records[:1], "ours")["NER"] == {}
+
+
 @pytest.mark.parametrize(
     "better, worse, bound, verdict",
     [

@@ -41,8 +41,8 @@ def test_peak_memory_is_what_was_held_at_once():
 
 def test_the_page_says_only_what_was_measured():
     seconds = {"8": {"cpu": [1.0, 1.0]}, "64": {"cpu": [1.0, 1.5]}}
-    told = page({("tiny", "features"): {"environment": "a CPU", "seconds": seconds}})
-    assert "| tiny | 1.00 (1.00 to 1.00) | 1.25 (1.00 to 1.50) |" in told
+    told = page({("tiny_bytes", "features"): {"environment": "a CPU", "seconds": seconds}})
+    assert "| tiny_bytes | 1.00 (1.00 to 1.00) | 1.25 (1.00 to 1.50) |" in told
     assert "Generation" not in told
 
 
@@ -62,12 +62,12 @@ def test_the_page_of_the_benchmark_names_the_parts_and_shapes_there_are():
 
 @pytest.mark.slow
 def test_the_command_measures_once_and_writes_table_and_plot(tmp_path):
-    command = [sys.executable, "-m", "speed", "--quick", "--rounds", "1", "--shapes", "tiny"]
+    command = [sys.executable, "-m", "speed", "--quick", "--rounds", "1", "--shapes", "tiny_bytes"]
     command += ["--parts", "training", "features", "generation", "paths", "loading", "--results", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     records = sorted((tmp_path / "records").glob("*.json"))
-    assert [path.stem for path in records] == [
-        "tiny-features", "tiny-generation", "tiny-loading", "tiny-paths", "tiny-training"]  # fmt: skip
+    parts = ("features", "generation", "loading", "paths", "training")
+    assert [path.stem for path in records] == [f"tiny_bytes-{part}" for part in parts]
     before = [path.stat().st_mtime_ns for path in records]
     assert all(json.loads(path.read_text())["seconds"] for path in records)
     assert "Training step" in (tmp_path / "speed.md").read_text() and (tmp_path / "speed.png").stat().st_size > 1000

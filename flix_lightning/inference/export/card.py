@@ -82,7 +82,10 @@ model = FlixModel.from_bank("path/of/this/folder/adapter.safetensors", load_pret
 print(model.generate(["..."], task="...", language="..."))""",
 }
 NOTES = {
-    "tiny": "`tiny`: Apache-2.0, shipped in FLix Lightning, which writes it as a folder with `to=backbone`.",
+    **{
+        name: f"`{name}`: Apache-2.0, shipped in FLix Lightning, which writes it as a folder with `to=backbone`."
+        for name in ("tiny", "tiny_bytes")
+    },
     **{
         name: f"`{name}`: Unicode CLDR data as shipped in babel, Unicode License v3."
         for name in ("cldr", "cldr_compositional")

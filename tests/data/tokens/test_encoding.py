@@ -3,7 +3,7 @@
 import torch
 
 from flix_lightning.data.tokens.encoding import IGNORE, encode, generation_batch, training_batch
-from flix_lightning.models.tiny import tiny_tokenizer
+from flix_lightning.models.tiny_bytes import byte_tokenizer
 from tests.configs import untrained_backbone
 
 OFFSET = 3  # ByT5: byte b is token b + 3; pad 0, end of text 1
@@ -14,19 +14,19 @@ def ids(text: str) -> list[int]:
 
 
 def test_a_decoder_only_prompt_ends_in_a_newline_and_has_no_end_of_text():
-    (row,) = encode(tiny_tokenizer(), ["Parse: é"], ["[X ]"], is_encoder_decoder=False)
+    (row,) = encode(byte_tokenizer(), ["Parse: é"], ["[X ]"], is_encoder_decoder=False)
     assert row.prompt == ids("Parse: é\n")
     assert row.target == [*ids("[X ]"), 1]
 
 
 def test_an_encoder_prompt_ends_in_the_end_of_text():
-    (row,) = encode(tiny_tokenizer(), ["Parse: é"], [""], is_encoder_decoder=True)
+    (row,) = encode(byte_tokenizer(), ["Parse: é"], [""], is_encoder_decoder=True)
     assert row.prompt == [*ids("Parse: é"), 1]
     assert row.target == [1]
 
 
 def test_the_loss_falls_on_target_tokens_only():
-    rows = encode(tiny_tokenizer(), ["ab", "a"], ["c", "def"], is_encoder_decoder=False)
+    rows = encode(byte_tokenizer(), ["ab", "a"], ["c", "def"], is_encoder_decoder=False)
     batch = training_batch(rows, pad_id=0, is_encoder_decoder=False)
     for i, (row, text) in enumerate(zip(rows, ("c", "def"))):
         kept = batch["labels"][i][batch["labels"][i] != IGNORE]
@@ -36,7 +36,7 @@ def test_the_loss_falls_on_target_tokens_only():
 
 
 def test_prompts_to_generate_from_are_padded_before_a_decoder_and_after_for_an_encoder():
-    rows = encode(tiny_tokenizer(), ["ab", "a"], ["", ""], is_encoder_decoder=False)
+    rows = encode(byte_tokenizer(), ["ab", "a"], ["", ""], is_encoder_decoder=False)
     decoder, encoder = generation_batch(rows, 0, False), generation_batch(rows, 0, True)
     assert decoder["input_ids"][1, -2:].tolist() == ids("a\n")
     assert encoder["input_ids"][1, :2].tolist() == ids("a\n")

@@ -1,4 +1,4 @@
-"""Which CLDR languages stand in a cell of the benchmark, and which are left to pretrain the embedded model on."""
+"""Which CLDR languages stand in a cell of the benchmark, and which the embedded model `tiny_bytes` knows."""
 
 from functools import cache
 
