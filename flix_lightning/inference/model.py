@@ -50,7 +50,7 @@ class FlixModel:
         inject(self.backbone, self.composer.total_rank, self.active, bank.modules, bank.scaling)
         bank.load_into(self.backbone, self.composer)
         try:
-            self.backbone.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+            self.backbone.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()  # type: ignore[arg-type]
         except (RuntimeError, AssertionError) as error:  # no such device, or torch is built without it
             raise FlixError(f"device: {device!r} cannot be used: {str(error).splitlines()[0]}") from error
 
@@ -160,9 +160,10 @@ class FlixModel:
         """
         _check_sizes(batch_size=batch_size, max_new_tokens=max_new_tokens, num_answers=num_answers)
         sampling = Sampling(temperature, top_p, seed)
-        columns = self._requests(texts, task, language, max_new_tokens)
-        each = ([value for value in column for _ in range(num_answers)] for column in columns)
-        drawn = self.answer(*each, batch_size, sampling)
+        cells, prompts, limits = self._requests(texts, task, language, max_new_tokens)
+        each = [number for number in range(len(cells)) for _ in range(num_answers)]
+        several = [cells[i] for i in each], [prompts[i] for i in each], [limits[i] for i in each]
+        drawn = self.answer(*several, batch_size, sampling)
         return [drawn[start : start + num_answers] for start in range(0, len(drawn), num_answers)]
 
     def _requests(
@@ -216,7 +217,7 @@ def prompt_fields(task: Task) -> list[str]:
 
 def _numbered(cells: Sequence[Cell], prompts: Sequence[str]) -> list[str]:
     """A name for each answer: its cell, its prompt, and how often this was asked before."""
-    before, names = Counter(), []
+    before, names = Counter[tuple[Cell, str]](), []
     for asked in zip(cells, prompts, strict=True):
         names.append("/".join(map(str, (*asked, before[asked]))))
         before[asked] += 1

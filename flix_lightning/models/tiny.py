@@ -14,7 +14,7 @@ WEIGHTS = Path(__file__).parent / "tiny" / "model.safetensors"
 def tiny_config() -> Qwen3Config:
     """Its shape. Attention is computed in plain matrix products: on a CPU at this size that is the fastest."""
     tokenizer = tiny_tokenizer()
-    return Qwen3Config(
+    return Qwen3Config(  # type: ignore[call-arg]    # PreTrainedConfig's own
         vocab_size=384,
         hidden_size=192,
         intermediate_size=512,

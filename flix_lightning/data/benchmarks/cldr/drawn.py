@@ -31,7 +31,8 @@ class Drawn(Benchmark):
     def __init__(self, rows: Mapping[Split, Count], seed: Seed) -> None:
         if lacking := [split for split in SPLITS if split not in rows]:
             raise FlixError(f"config key benchmark.rows.{lacking[0]} is missing.")
-        self.rows, self.seed = dict(rows), seed
+        self.rows: dict[str, int] = {split: rows[split] for split in SPLITS}
+        self.seed = seed
         self._drawn = cache(self._examples)
 
     def count(self, cell: Cell, split: str) -> int:
