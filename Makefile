@@ -12,6 +12,7 @@ train: $(SETUP)
 test: $(SETUP)
 	$(BIN)/python -m ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 test-slow: $(SETUP)

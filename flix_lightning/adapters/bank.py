@@ -73,7 +73,7 @@ class Bank:
         return Bank(
             factors=adapter_state(backbone),
             ranks={feature: composer.allocation[feature] for feature in composer.space},
-            backbone=backbone.config.name_or_path,
+            backbone=backbone.config.name_or_path or "",
             axes=composer.featurizer.axes,
             scaling=next(iter(featurized_linears(backbone).values())).scaling,
             cells=tuple(cells),
@@ -165,7 +165,7 @@ class Bank:
         if scaling != self.scaling:
             raise FlixError(f"bank: trained with adapter.scaling={self.scaling}; this model has {scaling}.")
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the file whole or not at all.
 
         Raises:
@@ -185,16 +185,16 @@ class Bank:
         }
         metadata = {"format": FORMAT, **{k: json.dumps(v, ensure_ascii=False) for k, v in schema.items()}}
         factors = {name: factor.contiguous() for name, factor in self.factors.items()}
-        write_whole(path, _in_order(save(factors, metadata)))
+        write_whole(Path(path), _in_order(save(factors, metadata)))
 
     @staticmethod
-    def read(path: Path) -> "Bank":
+    def read(path: str | Path) -> "Bank":
         """The bank in a file, or of a finished run's directory.
 
         Raises:
             FlixError: no such file, or it is no bank.
         """
-        path = bank_file(path)
+        path = bank_file(Path(path))
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}

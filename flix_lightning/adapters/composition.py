@@ -5,7 +5,7 @@ its active features and a weight for each; the adapted layers need to know nothi
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Composition(NamedTuple):
         weight: (batch, active rank); 0 where a rank is padding or its feature is switched off.
     """
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]    # in the place of a tuple's method
     weight: Tensor
 
     def to(self, device: torch.device) -> "Composition":
@@ -36,6 +36,10 @@ class Composition(NamedTuple):
     def rows(self, rows: Tensor | Sequence[int]) -> "Composition":
         """That of some examples of the batch."""
         return Composition(self.index[rows], self.weight[rows])
+
+    def row_uses(self) -> tuple[Tensor, Tensor]:
+        """The ranks that serve an example with any weight, in rising order, and how many examples each serves."""
+        return self.index[self.weight != 0].unique(return_counts=True)
 
     def padded(self, width: int) -> "Composition":
         """With `width` columns, the further ones without weight: batches of one shape for a compiled model."""
@@ -74,6 +78,19 @@ class Composer:
         self.starts = np.cumsum([0, *ranks]).tolist()
         self.total_rank = sum(ranks)
         self._columns, self.slots = cache(self._find_columns), cache(self._find_slots)
+
+    @staticmethod
+    def of(cells: Sequence[Cell], ranks: Mapping[str, int]) -> "Composer":
+        """FLix over the features of `cells`.
+
+        Args:
+            ranks: axis -> rank of each of its features; `{"task": 4, "language": 2}` is FLix, `{"shared": 6}` LoRA.
+
+        Raises:
+            FlixError: no axis, one that none of the cells has a value on, or a rank below 1.
+        """
+        featurizer = Featurizer(tuple(ranks))
+        return Composer(featurizer, FeatureSpace.of(cells, featurizer), RankAllocation(ranks))
 
     def with_strengths(self, strengths: Strengths) -> "Composer":
         """The same ranks, served by `strengths`."""
@@ -121,7 +138,8 @@ class Composer:
 
     def _find_columns(self, cell: Cell) -> dict[Feature, int]:
         """Feature of `cell` -> its column of gates."""
-        axes, before, columns = self.featurizer.axes, Counter(), {}
+        axes, columns = self.featurizer.axes, dict[Feature, int]()
+        before = Counter[str]()
         for feature in self.featurizer(cell):
             columns[feature] = axes.index(feature.axis) + before[feature.axis] * len(axes)
             before[feature.axis] += 1

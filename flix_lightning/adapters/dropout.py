@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flix_lightning.adapters.composition import Composer, Composition
 from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.common.settings import Natural, Probability, checked
+from flix_lightning.data.cells import Cell
 
 Schedule = Literal["constant", "linear", "cosine"]
 
@@ -57,6 +59,11 @@ class FeatureDropout:
             return self.p
         done = min(1.0, step / self.schedule_steps)
         return self.p * (done if self.schedule == "linear" else (1 - math.cos(math.pi * done)) / 2)
+
+    def compose(self, composer: Composer, cells: Sequence[Cell], step: int, seed: int) -> Composition:
+        """The composition of the whole global batch of `step`, with its drops; see `gates`."""
+        axes, gated = composer.gate_axes(cells), composer.gated(cells)
+        return composer.compose(cells, self.gates(axes, len(cells), step, seed, gated))
 
     def gates(
         self, axes: Sequence[str], batch_size: int, step: int, seed: int, gated: np.ndarray | None = None

@@ -6,6 +6,7 @@ is FLix.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.common.settings import checked
@@ -81,7 +82,13 @@ class FeatureSpace(Sequence[Feature]):
     def __len__(self) -> int:
         return len(self._features)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> Feature: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Feature, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Feature | tuple[Feature, ...]:
         return self._features[index]
 
     def __contains__(self, feature: object) -> bool:

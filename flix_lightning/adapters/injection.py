@@ -63,11 +63,12 @@ def inject(
     backbone.requires_grad_(False)
     for module in backbone.modules():
         if hasattr(module, "layerdrop"):
-            module.layerdrop = 0.0
+            module.layerdrop = 0.0  # type: ignore[assignment]
     banks = []
     for name in names:
         parent, _, child = name.rpartition(".")
-        bank = FeaturizedLinear(backbone.get_submodule(name), ranks, active, scaling)
+        linear = backbone.get_submodule(name)
+        bank = FeaturizedLinear(linear, ranks, active, scaling)  # type: ignore[arg-type]    # `target_names` looked
         setattr(backbone.get_submodule(parent), child, bank)
         banks.append(bank)
     return banks

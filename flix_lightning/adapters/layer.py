@@ -57,8 +57,11 @@ class FeaturizedLinear(nn.Module):
         lora_a: (ranks, in), drawn uniformly from +-1/sqrt(in), as PEFT does.
         lora_b: (ranks, out), zero at the start, so that fresh factors change nothing. It is stored transposed, a
             feature's rows side by side in both factors.
-        working_a, working_b: (capacity, in), (capacity, out), the rows of a training step (see `working_set`).
+        working_a, working_b: (capacity, in), (capacity, out), the rows of a training step after `work_on`.
     """
+
+    working_a: nn.Parameter
+    working_b: nn.Parameter
 
     def __init__(self, base: nn.Linear | Conv1D, ranks: int, active: ActiveComposition, scaling: float = 1.0) -> None:
         super().__init__()
@@ -66,12 +69,12 @@ class FeaturizedLinear(nn.Module):
         self.active = active
         self.scaling = scaling
         self.in_features, self.out_features = sizes(base)
-        place = {"device": base.weight.device, "dtype": torch.float32}
-        self.lora_a = nn.Parameter(torch.empty(ranks, self.in_features, **place))
-        self.lora_b = nn.Parameter(torch.zeros(ranks, self.out_features, **place))
+        device = base.weight.device
+        self.lora_a = nn.Parameter(torch.empty(ranks, self.in_features, device=device, dtype=torch.float32))
+        self.lora_b = nn.Parameter(torch.zeros(ranks, self.out_features, device=device, dtype=torch.float32))
         nn.init.uniform_(self.lora_a, -1 / math.sqrt(self.in_features), 1 / math.sqrt(self.in_features))
-        self.working_a: nn.Parameter | None = None
-        self.working_b: nn.Parameter | None = None
+        self.register_parameter("working_a", None)
+        self.register_parameter("working_b", None)
         self.kept = KeptFactors()
 
     @property
@@ -91,16 +94,16 @@ class FeaturizedLinear(nn.Module):
         """
         if self.active.current is None:
             return self.base(x)
-        x, rows = self._inputs(x)
+        x, rows = self._inputs(x, len(self.active.current.index))
         y = self.base(x)
         if faster := fast_path(self, rows):
             return faster(self, rows, y)
         a, b, constant = self.factors(rows.dtype)  # w_i a_i and b_i of each example
         return added(self, y, projected(self, rows, a, constant), b)
 
-    def _inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _inputs(self, x: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         """`x` for the frozen linear, and as (batch, tokens, in) for the factors, in the products' number format."""
-        batch, kind = len(self.active.current.index), x.device.type
+        kind = x.device.type
         if len(x) % batch:
             raise ValueError(f"{len(x)} rows cannot be served by a composition of {batch}")
         if torch.is_autocast_enabled(kind):
@@ -119,6 +122,7 @@ class FeaturizedLinear(nn.Module):
     def compose(self, dtype: torch.dtype) -> Factors:
         """The factors of each example of the batch, composed now."""
         composition = self.active.current
+        assert composition is not None, "without one the frozen linear alone is computed"
         if self.active.used is not None and not torch.is_grad_enabled():  # in the number format first, then laid out
             places = self.active.used.places
             a, b = (functional.embedding(places, factor) for factor in self.kept.used_rows(self, dtype))
@@ -155,16 +159,18 @@ class FeaturizedLinear(nn.Module):
     @torch.no_grad()
     def merged(self, index: Tensor, weight: Tensor) -> nn.Linear | Conv1D:
         """A plain linear of the base's kind that does what this layer does for that one composition."""
-        place = {"device": self.weight.device, "dtype": self.weight.dtype}
+        device, dtype = self.weight.device, self.weight.dtype
         added = [bias for bias in (self.bias, self.shift(index, weight)) if bias is not None]
         delta = self.delta_weight(index, weight)
         if isinstance(self.base, Conv1D):
-            linear, delta = Conv1D(self.out_features, self.in_features).to(**place), delta.T
+            linear, delta = Conv1D(self.out_features, self.in_features).to(device, dtype), delta.T
         else:
-            linear = nn.utils.skip_init(nn.Linear, self.in_features, self.out_features, bool(added), **place)
+            linear = nn.utils.skip_init(
+                nn.Linear, self.in_features, self.out_features, bool(added), device=device, dtype=dtype
+            )
         linear.weight.copy_(self.weight + delta)
         if added:
-            linear.bias.copy_(sum(added))
+            linear.bias.copy_(sum(added[1:], added[0]))
         return linear.requires_grad_(False)
 
 

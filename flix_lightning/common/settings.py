@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
 from inspect import Parameter, signature
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AllowInfNan, ConfigDict, Strict, StringConstraints, TypeAdapter, ValidationError
@@ -28,8 +28,10 @@ NOUNS = {NoneType: "null", int: "a whole number", float: "a number", bool: "true
 LIMITS = {"ge": "of at least", "gt": "above", "lt": "below", "le": "at most"}
 CONTAINERS = (dict, list, tuple, Mapping, Sequence)
 
+Target = TypeVar("Target", bound=Callable)
 
-def checked(place: str) -> Callable[[Callable], Callable]:
+
+def checked(place: str) -> Callable[[Target], Target]:
     """A decorator for classes and functions: pydantic checks their arguments before they are called.
 
     "8" is no number and true is no 1; a whole number may stand for a number, a list for a tuple. What a config cannot
@@ -42,7 +44,7 @@ def checked(place: str) -> Callable[[Callable], Callable]:
         FlixError: in the call, for an unknown or missing argument, or a value that its annotation does not allow.
     """
 
-    def decorate(target: Callable) -> Callable:
+    def decorate(target: Target) -> Target:
         is_class = isinstance(target, type)
         function, wanted = target.__init__ if is_class else target, signature(target)
 

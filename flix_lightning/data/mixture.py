@@ -55,17 +55,17 @@ class Mixture:
         Raises:
             FlixError: a name that the benchmark has not, or nothing left to train.
         """
-        tasks = _chosen("mixture.tasks", tasks, {c.task for c in cells})
-        by_task = languages if isinstance(languages, Mapping) else {}
-        languages = _chosen("mixture.languages", ALL if by_task else languages, {c.language for c in cells})
-        studied, trained = ({c.task: languages for c in cells} for _ in range(2))
+        by_task, names = (languages, ALL) if isinstance(languages, Mapping) else ({}, languages)
+        studied_tasks = _chosen("mixture.tasks", tasks, {c.task for c in cells})
+        studied_languages = _chosen("mixture.languages", names, {c.language for c in cells})
+        studied, trained = ({c.task: studied_languages for c in cells} for _ in range(2))
         studied.update(_by_task("mixture.languages", by_task, cells))
         trained.update(_by_task("mixture.train", train or {}, cells))
-        where = _values("mixture.where", where or {}, cells)
-        held_out = [_values(f"mixture.held_out.{i}", rule, cells) for i, rule in enumerate(held_out)]
+        about = _values("mixture.where", where or {}, cells)
+        held = [_values(f"mixture.held_out.{i}", rule, cells) for i, rule in enumerate(held_out)]
 
-        chosen = [c for c in cells if c.task in tasks and c.language in studied[c.task] and _matches(c, where)]
-        kept = [c for c in chosen if c.language in trained[c.task] and not any(_matches(c, rule) for rule in held_out)]
+        chosen = [c for c in cells if c.task in studied_tasks and c.language in studied[c.task] and _matches(c, about)]
+        kept = [c for c in chosen if c.language in trained[c.task] and not any(_matches(c, rule) for rule in held)]
         able = set(cells if trainable is None else trainable)
         for cell in kept:
             if cell.task in (train or {}) and cell not in able:
@@ -138,11 +138,11 @@ def _matches(cell: Cell, rule: Mapping[str, set[str]]) -> bool:
 def _chosen(place: str, names: Names, allowed: set[str]) -> set[str]:
     if names == ALL:
         return allowed
-    names = [names] if isinstance(names, str) else list(names)
-    for name in names:
+    chosen = [names] if isinstance(names, str) else list(names)
+    for name in chosen:
         if name not in allowed:
             raise unknown(place, name, [*allowed, ALL])
-    return set(names)
+    return set(chosen)
 
 
 @checked("mixture.mixing")

@@ -50,7 +50,7 @@ class FlixModel:
         inject(self.backbone, self.composer.total_rank, self.active, bank.modules, bank.scaling)
         bank.load_into(self.backbone, self.composer)
         try:
-            self.backbone.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+            self.backbone.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()  # type: ignore[arg-type]
         except (RuntimeError, AssertionError) as error:  # no such device, or torch is built without it
             raise FlixError(f"device: {device!r} cannot be used: {str(error).splitlines()[0]}") from error
 
@@ -109,7 +109,7 @@ class FlixModel:
         """
         if task not in self.bank.tasks:
             raise unknown("task", task, self.bank.tasks)
-        axes = {axis: set() for axis in self.bank.axes if axis not in RESERVED}
+        axes: dict[str, set[str]] = {axis: set() for axis in self.bank.axes if axis not in RESERVED}
         for feature in self.bank.ranks:
             if feature.axis in axes:
                 axes[feature.axis].add(feature.value)
@@ -193,8 +193,9 @@ class FlixModel:
         """`num_answers` drawn answers to each whole prompt; see `sample` and `answer`."""
         check_sizes(batch_size=batch_size, num_answers=num_answers)
         sampling = Sampling(temperature, top_p, seed)
-        each = ([value for value in column for _ in range(num_answers)] for column in (cells, prompts, limits))
-        drawn = self.answer(*each, batch_size, sampling)
+        each = [number for number in range(len(cells)) for _ in range(num_answers)]
+        several = [cells[i] for i in each], [prompts[i] for i in each], [limits[i] for i in each]
+        drawn = self.answer(*several, batch_size, sampling)
         return [drawn[start : start + num_answers] for start in range(0, len(drawn), num_answers)]
 
     def _requests(
@@ -255,7 +256,7 @@ class FlixModel:
 
 def _numbered(cells: Sequence[Cell], prompts: Sequence[str]) -> list[str]:
     """A name for each answer: its cell, its prompt, and how often this was asked before."""
-    before, names = Counter(), []
+    before, names = Counter[tuple[Cell, str]](), []
     for asked in zip(cells, prompts, strict=True):
         names.append("/".join(map(str, (*asked, before[asked]))))
         before[asked] += 1

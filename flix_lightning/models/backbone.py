@@ -1,17 +1,31 @@
 """What a model config gives: a transformers model with its tokenizer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.targets import Trust, construct
+from flix_lightning.data.tokens.encoding import encode, training_batch
 
 
 class Backbone(NamedTuple):
+    """A transformers model, encoder-decoder or decoder-only, and its tokenizer."""
+
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+
+    def training_batch(self, prompts: Sequence[str], targets: Sequence[str]) -> dict[str, Tensor]:
+        """What `model` reads to be trained on `targets`, (rows, length) each, as in a run; nothing is cut.
+
+        `model(**batch).loss` is then the mean cross-entropy of all target tokens.
+        """
+        is_encoder_decoder = self.model.config.is_encoder_decoder
+        rows = encode(self.tokenizer, prompts, targets, is_encoder_decoder)
+        batch = training_batch(rows, self.tokenizer.pad_token_id, is_encoder_decoder)
+        return {name: tensor.to(self.model.device) for name, tensor in batch.items()}
 
 
 def load_backbone(section: Mapping[str, Any], trust: Trust = ()) -> Backbone:

@@ -58,7 +58,7 @@ def load_pretrained(
     try:
         config = AutoConfig.from_pretrained(name, **source)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        model, found = kind.from_pretrained(
+        model, found = kind.from_pretrained(  # type: ignore[misc]    # a pair, as output_loading_info asks
             name,
             output_loading_info=True,
             dtype=weights,
@@ -67,13 +67,13 @@ def load_pretrained(
             device_map={"": int(os.environ.get("LOCAL_RANK", "0"))} if quantized else None,
             **source,
         )
-        tokenizer = AutoTokenizer.from_pretrained(name, **source)
+        loaded = AutoTokenizer.from_pretrained(name, **source)
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # whatever transformers and the model's own code raise
         raise FlixError(f"model.name {name!r} cannot be loaded: {_remedy(name, error)}") from error
     check_whole(name, model, found)
-    tokenizer = _ready(tokenizer, name, chat_template)
+    tokenizer = _ready(loaded, name, chat_template)
     most = model.get_input_embeddings().num_embeddings
     if (last := max(tokenizer.get_vocab().values())) >= most:
         raise FlixError(

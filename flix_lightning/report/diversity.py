@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from flix_lightning.report.comparison import Record
-from flix_lightning.report.study import AVERAGE, BySeed, Row, Study, chosen
+from flix_lightning.report.study import AVERAGE, BySeed, Row, Study
 from flix_lightning.training.results import place_of
 
 

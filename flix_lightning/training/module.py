@@ -113,9 +113,8 @@ class FlixModule(LightningModule):
     def training_step(self, batch: TrainBatch, _: int) -> Tensor:
         """The mean loss over all target tokens of the global batch, as this share's part of it."""
         cells = batch.global_cells
-        axes, gated = self.composer.gate_axes(cells), self.composer.gated(cells)
-        whole = self.composer.compose(cells, self.dropout.gates(axes, len(cells), batch.step, self.seed, gated))
-        self.row_uses = whole.index[whole.weight != 0].unique(return_counts=True)
+        whole = self.dropout.compose(self.composer, cells, batch.step, self.seed)
+        self.row_uses = whole.row_uses()
         self.active_rows = self._trainable(self.row_uses[0])
         if self.working:
             whole = self.working.load(whole)

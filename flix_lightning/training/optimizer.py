@@ -1,7 +1,7 @@
 """The optimizer: AdamW that touches only the ranks whose features were active in the step."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 
 import torch
@@ -46,7 +46,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
         self.gradient_rows: Tensor | None = None
 
     @torch.no_grad()
-    def step(self, closure=None):  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update `active_rows`, (active ranks,) row numbers in rising order; all rows while it is None.
 
         `gradient_rows`, (active ranks,), says where these rows' gradients stand; in the same rows while it is None.
@@ -62,7 +62,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
                 self._update(parameters, group)
         return loss
 
-    def _state(self, group: dict, parameters: list[Tensor], wholes: list[Tensor]) -> list[dict[str, Tensor]]:
+    def _state(self, group: dict, parameters: list[nn.Parameter], wholes: list[Tensor]) -> list[dict[str, Tensor]]:
         """First and second moments, and counts of updates, (ranks, 1), the same tensor for all.
 
         Raises:
@@ -78,8 +78,8 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
             raise RuntimeError(f"{len(parameters)} parameters have gradients now, {len(known)} had some before")
         return [self.state[parameter] for parameter in parameters]
 
-    def _update(self, parameters: list[Tensor], group: dict) -> None:
-        wholes = [self.wholes.get(parameter, parameter) for parameter in parameters]
+    def _update(self, parameters: list[nn.Parameter], group: dict) -> None:
+        wholes: list[Tensor] = [self.wholes.get(parameter, parameter) for parameter in parameters]
         state = self._state(group, parameters, wholes)
         rows, at = self._rows(wholes[0])
         updates = state[0]["updates"].index_select(0, rows) + 1
@@ -92,7 +92,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
         size = TOGETHER_ON_CPU if wholes[0].device.type == "cpu" else len(wholes)
         for start in range(0, len(wholes), size):
             part = slice(start, start + size)
-            gradients = [parameter.grad.index_select(0, at) for parameter in parameters[part]]
+            gradients = [p.grad.index_select(0, at) for p in parameters[part] if p.grad is not None]
             kept = wholes[part], [s["exp_avg"] for s in state[part]], [s["exp_avg_sq"] for s in state[part]]
             everything = len(rows) == len(wholes[0])
             active = kept if everything else [[tensor.index_select(0, rows) for tensor in some] for some in kept]

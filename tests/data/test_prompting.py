@@ -140,7 +140,8 @@ def test_only_a_line_feed_ends_a_line(run, odd, monkeypatch, capsys):
     request = {"task": "topic", "language": "sw", "text": f"habari{odd}dunia", "domain": "law"}
     line = json.dumps(request, ensure_ascii=odd < " ") + "\n"
     Path("requests.jsonl").write_text(line * 2, encoding="utf8")
-    assert run_command("generate", f"run={run}", "requests.jsonl", "out=answers.jsonl", monkeypatch=monkeypatch) == 0, capsys.readouterr()
+    arguments = (f"run={run}", "requests.jsonl", "out=answers.jsonl")
+    assert run_command("generate", *arguments, monkeypatch=monkeypatch) == 0, capsys.readouterr()
     found = [json.loads(line) for line in Path("answers.jsonl").read_bytes().split(b"\n")[:-1]]
     assert [{k: v for k, v in row.items() if k != "answer"} for row in found] == [request] * 2
 

@@ -5,10 +5,13 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
+import flix_lightning
 from flix_lightning.commands.arguments import overrides as as_overrides
 from flix_lightning.commands.main import split
 from flix_lightning.data.mixture import build_mixture
@@ -83,6 +86,25 @@ def test_the_models_page_names_every_model():
         assert f"`{path.stem}`" in page or f"model={path.stem} " in page
         name = re.search(r"^name: (\S+/\S+)", path.read_text(), re.MULTILINE)
         assert name is None or name[1] in page
+
+
+def test_reading_the_code_takes_five_files_and_names_every_folder():
+    section = (ROOT / "README.md").read_text(encoding="utf8").partition("## Reading the code")[2].partition("\n## ")[0]
+    files = re.findall(r"\]\((flix_lightning/\S+\.py)\)", section)
+    assert len(files) <= 5 and f"`flix {Path(files[0]).stem}`" in section
+    assert "y = x W0^T + b + scaling * sum_i w_i (x a_i) b_i^T" in (ROOT / files[-1]).read_text(encoding="utf8")
+    folders = {path.parent.name for path in (ROOT / "flix_lightning").glob("*/__init__.py")}
+    assert sorted(re.findall(r"^\| `(\w+)/` \|", section, re.MULTILINE)) == sorted(folders)
+
+
+def test_the_citation_is_of_this_version_and_names_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
+    assert citation["cff-version"] == "1.2.0" and {"message", "title", "authors"} <= citation.keys()
+    assert project["dynamic"] == ["version"] and citation["version"] == flix_lightning.__version__
+    assert citation["license"] == project["license"]
+    (paper,) = citation["references"]
+    assert "2402.17934" in paper["doi"] and [a["family-names"] for a in paper["authors"]][:2] == ["Lin", "Wang"]
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Value, get_dataset_config_names, load_dataset, load_from_disk
 from datasets.utils import disable_progress_bars
 
-from flix_lightning.data.benchmarks.labels import named, undecoded
 from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.data.benchmarks.benchmark import SPLITS
+from flix_lightning.data.benchmarks.labels import named, undecoded
 from flix_lightning.data.benchmarks.part import Part
 from flix_lightning.data.benchmarks.rows import LeftOut, Row, RowFile
 

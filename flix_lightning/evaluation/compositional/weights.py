@@ -9,7 +9,7 @@ from torch.nn import functional
 from flix_lightning.adapters.bank import Bank
 from flix_lightning.data.benchmarks.benchmark import Example
 from flix_lightning.data.cells import Cell
-from flix_lightning.data.tokens.encoding import IGNORE, encode, training_batch
+from flix_lightning.data.tokens.encoding import IGNORE
 from flix_lightning.evaluation.compositional.merges import Merge, merged_bank
 from flix_lightning.inference.model import FlixModel
 from flix_lightning.models.backbone import Backbone
@@ -29,12 +29,11 @@ def sobol(count: int, seed: int, bound: float = 1.5) -> tuple[Weights, ...]:
 @torch.inference_mode()
 def losses(model: FlixModel, cells: Sequence[Cell], examples: Sequence[Example]) -> Tensor:
     """(rows,), the mean cross-entropy of each row's target tokens."""
-    is_encoder_decoder = model.backbone.config.is_encoder_decoder
-    rows = encode(model.tokenizer, [e.prompt for e in examples], [e.target for e in examples], is_encoder_decoder)
-    inputs = training_batch(rows, model.tokenizer.pad_token_id, is_encoder_decoder)
+    backbone = Backbone(model.backbone, model.tokenizer)
+    inputs = backbone.training_batch([e.prompt for e in examples], [e.target for e in examples])
     model.active.set(model.composer.compose(cells))
     logits, labels = model.backbone(**inputs, use_cache=False).logits, inputs["labels"]
-    if not is_encoder_decoder:  # a token is told by the one before it
+    if not model.backbone.config.is_encoder_decoder:  # a token is told by the one before it
         logits, labels = logits[:, :-1], labels[:, 1:]
     tokens = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none", ignore_index=IGNORE)
     return tokens.sum(1) / (labels != IGNORE).sum(1)

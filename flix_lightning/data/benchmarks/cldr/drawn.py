@@ -34,7 +34,7 @@ class Drawn(Benchmark):
     def __init__(self, rows: Mapping[Split, Count], seed: Seed) -> None:
         if lacking := [split for split in SPLITS if split not in rows]:
             raise FlixError(f"config key benchmark.rows.{lacking[0]} is missing.")
-        self.rows, self.seed = dict(rows), seed
+        self.rows, self.seed = {str(split): rows[split] for split in SPLITS}, seed
         self.words = {cell.language: language_name(cell.language) for cell in self.cells}
         self._drawn = cache(self._examples)
 
