@@ -17,7 +17,7 @@ FILES = {  # what the user's file says -> where it is wrong
     f"tasks: {{topic: {{{TOPIC}, languages: [sw, no]}}}}": "benchmark.tasks.topic.languages: item 2 is false",
     f"tasks: {{topic: {{{TOPIC}, scored: [~]}}}}": "benchmark.tasks.topic.scored: item 1 is null",
     f"tasks: {{topic: {{{TOPIC}, configs: {{no: null}}}}}}": "benchmark.tasks.topic.configs: a key is false",
-    f"tasks: {{topic: {{{TOPIC}, language_column: no}}}}": "topic.language_column: expected text that is not empty or null; got False",
+    f"tasks: {{topic: {{{TOPIC}, language_column: no}}}}": "language_column: expected text that is not",
     "names: {null: x}": "NoneType",
 }
 SECTIONS = {

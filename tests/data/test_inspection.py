@@ -133,7 +133,13 @@ def test_the_command_shows_a_target_that_the_tokenizer_changes(monkeypatch, caps
     rows = [json.dumps({"text": f"t {i}", "label": label}) for i, label in enumerate(("a", " b", "tag </s> [/b] end"))]
     Path("data/topic/train/sw.jsonl").write_text("\n".join(rows) + "\n")
     task = "{prompt: '{text}', target: '{label}', metric: exact_match, max_target_tokens: 16}"
-    arguments = ["benchmark=directory", "benchmark.root=data", f"+benchmark.tasks.topic={task}", "json=found.json"]
+    arguments = [
+        "benchmark=directory",
+        "benchmark.root=data",
+        f"+benchmark.tasks.topic={task}",
+        "json=found.json",
+        "model=tiny_bytes",
+    ]
     assert run_command("validate", *arguments, monkeypatch=monkeypatch) == 0
     told = capsys.readouterr().out
     assert "1 targets the" in told and "'tag </s> [/b] end'; the tokenizer makes it 'tag[/b] end'" in told

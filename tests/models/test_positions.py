@@ -28,7 +28,7 @@ from flix_lightning.data.tasks import Task
 from flix_lightning.inference.model import FlixModel
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.models.positions import check_positions, positions
-from flix_lightning.models.tiny import tiny_tokenizer
+from flix_lightning.models.tiny_bytes import byte_tokenizer
 from flix_lightning.training.assembly import build_experiment
 from tests.configs import SMALL, composed, small_benchmark
 from tests.toy import CELLS, toy_composer
@@ -96,15 +96,15 @@ def test_limits_beyond_the_positions_are_refused_with_the_largest_that_fit(kind)
 
 def test_training_is_refused_before_it_starts():
     with pytest.raises(FlixError, match="translation.max_target_tokens: 100; .* 64 positions"):
-        build_experiment(composed(*SMALL), small_benchmark(), Backbone(MODELS["opt"](), tiny_tokenizer()))
+        build_experiment(composed(*SMALL), small_benchmark(), Backbone(MODELS["opt"](), byte_tokenizer()))
 
 
 @pytest.mark.parametrize("kind", ["bart", "opt"])
 def test_an_answer_that_does_not_fit_is_refused(kind):
-    backbone, composer = Backbone(MODELS[kind]().eval(), tiny_tokenizer()), toy_composer()
+    backbone, composer = Backbone(MODELS[kind]().eval(), byte_tokenizer()), toy_composer()
     inject(backbone.model, composer.total_rank, ActiveComposition(composer.total_rank))
     bank = Bank.of(backbone.model, composer, {"ner": Task("ner", "{input}", "f1", 8)}, CELLS)
-    model = FlixModel(Backbone(MODELS[kind]().eval(), tiny_tokenizer()), bank, device="cpu")
+    model = FlixModel(Backbone(MODELS[kind]().eval(), byte_tokenizer()), bank, device="cpu")
     assert len(model.generate("a" * 20, "ner", "sw")) == 1
     for text, options in (("a" * 80, {}), ("a" * 20, {"max_new_tokens": 70})):
         with pytest.raises(FlixError, match="64 positions"):
