@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from flix_lightning.commands.hydra_shell import start
 from flix_lightning.commands.shell import resolved
 from flix_lightning.common.errors import FlixError
-from flix_lightning.common.settings import fill
+from flix_lightning.common.settings import Count, Seed, fill
 from flix_lightning.data.benchmarks.cldr.languages import CELLS, language_name
 from flix_lightning.data.benchmarks.cldr.rows import draw_rows
 from flix_lightning.data.benchmarks.cldr.tasks import TASKS
@@ -22,20 +22,18 @@ def listing() -> str:
     return "\n".join([*lines, f"{sum(map(len, CELLS.values()))} cells, {len(languages)} languages"])
 
 
-def preview(cell: str, split: str, seed: int, rows: int) -> str:
+def preview(cell: str, split: str, seed: Seed, rows: Count) -> str:
     """A header and the first `rows` examples as `prompt -> target` lines; they are those of `Cldr(..., seed)`.
 
     Any language that CLDR knows completely will do, not only those of the benchmark's cells.
 
     Raises:
         FlixError: `cell` is not `task/language`; unknown task, language or split; a language that has no English name
-            for prompts; no rows.
+            for prompts.
     """
     task, slash, language = cell.partition("/")
     if not (task and slash and language):
         raise FlixError(f"a cell is written task/language, e.g. semantic_parsing/sw; got {cell!r}.")
-    if rows < 1:
-        raise FlixError(f"rows: at least 1; got {rows}.")
     drawn = list(islice(draw_rows(task, language, split, seed), rows))
     try:
         name = language_name(language)
@@ -45,7 +43,7 @@ def preview(cell: str, split: str, seed: int, rows: int) -> str:
     return "\n".join([f"# {cell}, {split}, seed {seed}", *lines])
 
 
-def show(cells: Sequence[str], rows: int, split: str, seed: int) -> str:
+def show(cells: Sequence[str], rows: Count, split: str, seed: Seed) -> str:
     """The listing, or rows of each of `cells`."""
     return "\n\n".join([preview(cell, split, seed, rows) for cell in cells]) if cells else listing()
 

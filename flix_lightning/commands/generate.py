@@ -11,7 +11,7 @@ from flix_lightning.commands.arguments import EXTRA
 from flix_lightning.commands.hydra_shell import start
 from flix_lightning.commands.shell import resolved
 from flix_lightning.common.errors import FlixError
-from flix_lightning.common.settings import fill
+from flix_lightning.common.settings import Location, check, fill
 
 STANDARD_INPUT = "-"
 CHOICES = ("batch_size", "max_new_tokens", "temperature", "top_p", "seed", "num_answers", "device")
@@ -25,7 +25,7 @@ def task(config: DictConfig) -> None:
     from flix_lightning.inference.generate import answer, parse_requests, read_requests, tell
     from flix_lightning.training.runs import find_run
 
-    file, typed = plain["requests"], request_of(plain)
+    file, typed = check("requests", Location | None, plain["requests"]), request_of(plain)
     if (file is None) == (typed is None):
         raise FlixError("requests: a file, or - for standard input; or one request: task=ner language=sw text=...")
     run = find_run("run", plain["run"], plain["runs_dir"])
@@ -52,5 +52,5 @@ def request_of(plain: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def main(words: Sequence[str]) -> None:
-    texts = ["run", "task", "language"]
+    texts = ["run", "requests", "task", "language"]
     start(task, "generate", words, positional="requests", texts=texts, literal=["text", EXTRA])

@@ -43,7 +43,7 @@ def test_the_command_previews_pretraining_languages(monkeypatch, capsys):
         (["ner/bho"], "lacks"),
         (["ner/lld"], "no English name"),
         (["ner/sw", "split=tset"], "did you mean 'test'"),
-        (["ner/sw", "rows=0"], "at least 1; got 0"),
+        (["ner/sw", "rows=0"], "rows: expected a whole number of at least 1; got 0"),
     ],
 )
 def test_a_wrong_argument_is_one_line_on_standard_error_and_a_hint(arguments, named, monkeypatch, capsys):
