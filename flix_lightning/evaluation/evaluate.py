@@ -12,6 +12,7 @@ from flix_lightning.common.files import plain_name, write_whole
 from flix_lightning.common.settings import Count, checked
 from flix_lightning.data.benchmarks.benchmark import Benchmark, Split
 from flix_lightning.data.mixture import ALL, Mixture, Names
+from flix_lightning.data.predictions import write_predictions
 from flix_lightning.evaluation.unseen.few_shot import stand_ins
 from flix_lightning.evaluation.unseen.policy import TASK_ONLY, UnseenLanguage
 from flix_lightning.models.backbone import Backbone
@@ -34,7 +35,9 @@ def evaluate(
     eval_batch_size: Count = 128,
     unseen_language: UnseenLanguage = TASK_ONLY,
 ) -> dict[str, Any]:
-    """Score the run's adapters, by default on every cell of `scored_on`, and write the scores beside its record.
+    """Score the run's adapters, by default on every cell of `scored_on`.
+
+    Scores and predictions are written beside the run's record.
 
     `tasks`, `languages` and `where`, axis -> values, choose among the cells. `unseen_language` says what serves
     languages that were not trained; the scores of each policy have a file.
@@ -70,5 +73,6 @@ def evaluate(
     }
     policy = "" if unseen_language == TASK_ONLY else f"-{unseen_language.stand_in}"
     path = run / f"scores-{plain_name('benchmark.name', scored_on.name)}-{split}{policy}.json"
+    write_predictions(path, module.predictions)
     write_whole(path, json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
     return scores
