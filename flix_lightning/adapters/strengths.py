@@ -91,6 +91,14 @@ class Strengths:
         )
         return Strengths(self.axes, self.features + more)
 
+    def __str__(self) -> str:
+        """In one word, the same for any order: `language=0.5`, `language.sw=0.5`, `language.xx=0.7sw+0.3rw`."""
+        words = [f"{axis}={factor:.12g}" for axis, factor in self.axes]
+        for feature, weights in self.features:
+            parts = [f"{weight:.12g}" + ("" if f == feature else f.value) for f, weight in weights]
+            words.append(f"{feature.axis}.{feature.value}={'+'.join(sorted(parts)) or 0}")
+        return ",".join(sorted(words))
+
     def plain(self) -> dict[str, Any]:
         """As `parse` reads them."""
         section: dict[str, Any] = dict(self.axes)

@@ -45,7 +45,7 @@ def task(config: DictConfig) -> None:
         enable_checkpointing=False,
         default_root_dir=run,
     )
-    chosen = {key: plain[key] for key in ("split", "tasks", "languages", "where", "eval_batch_size")}
+    chosen = {key: plain[key] for key in ("split", "tasks", "languages", "where", "strengths", "eval_batch_size")}
     known = {"run": run, "trained_on": trained_on, "scored_on": scored_on, "backbone": backbone, "trainer": trainer}
     print_report(fill("", evaluate, chosen, **known, unseen_language=policy), run)
 

@@ -41,6 +41,7 @@ class EvalBatch:
     Attributes:
         inputs: `input_ids`, `attention_mask`, (rows, length) each.
         cells, ids, targets: one an example.
+        rows: the example's number in its cell's split.
         limits: tokens, where each one's answer stops.
         counted: False for a batch that another process scores, walked through only to keep step with it.
     """
@@ -49,6 +50,7 @@ class EvalBatch:
     cells: list[Cell]
     ids: list[str]
     targets: list[str]
+    rows: list[int]
     limits: list[int]
     counted: bool = True
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # reports read records, and need no torch
     from flix_lightning.adapters.composition import Composer
     from flix_lightning.adapters.injection import FeaturizedLinear
 
+RECORD = "record.json"  # of a finished run, in its folder
+
 
 def parameters_by_axis(
     composer: "Composer", banks: "list[FeaturizedLinear]", held: Sequence[Feature] = ()
@@ -87,7 +89,7 @@ def peak_memory_mib() -> float:
 
 
 def write_record(run: Path, record: Mapping[str, Any]) -> None:
-    write_whole(run / "record.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_whole(run / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_record(run: Path) -> dict[str, Any]:
@@ -96,9 +98,9 @@ def read_record(run: Path) -> dict[str, Any]:
     Raises:
         FlixError: the run has none: it is absent or unfinished.
     """
-    path = run / "record.json"
+    path = run / RECORD
     if not path.is_file():
-        raise FlixError(f"run: {str(run)!r} holds no record.json; it is not a finished run.")
+        raise FlixError(f"run: {str(run)!r} holds no {RECORD}; it is not a finished run.")
     return json.loads(path.read_text(encoding="utf8"))
 
 

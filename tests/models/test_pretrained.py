@@ -130,7 +130,7 @@ def test_a_mixed_batch_generates_what_its_rows_generate_alone(family, saved):
     rows = encode(tokenizer, PROMPTS, TARGETS, HABITS[family][0])
     cells = [CELLS[0], CELLS[5], CELLS[11]]
     batch = generation_batch(rows, tokenizer.pad_token_id, HABITS[family][0])
-    together = module.generate(EvalBatch(batch, cells, ["a", "b", "c"], TARGETS, [10] * 3))
+    together = module.generate(EvalBatch(batch, cells, ["a", "b", "c"], TARGETS, [0, 0, 0], [10] * 3))
     alone = []
     for row, cell in zip(rows, cells):
         module.active.set(module.composer.compose([cell]))
@@ -150,7 +150,9 @@ def test_generation_stops_at_the_end_of_text(family, saved):
     backbone = loaded(saved, family)
     module, tokenizer = flix(backbone), backbone.tokenizer
     rows = encode(tokenizer, PROMPTS[:1], [""], HABITS[family][0])
-    batch = EvalBatch(generation_batch(rows, tokenizer.pad_token_id, HABITS[family][0]), CELLS[:1], ["a"], [""], [10])
+    batch = EvalBatch(
+        generation_batch(rows, tokenizer.pad_token_id, HABITS[family][0]), CELLS[:1], ["a"], [""], [0], [10]
+    )
     module.generate(batch)
     tokens = backbone.model.generate(**batch.inputs, max_new_tokens=10, do_sample=False)[0, -10:].tolist()
     last = max(place for place, token in enumerate(tokens[:8]) if tokens.index(token) == place)  # new there

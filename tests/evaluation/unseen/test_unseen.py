@@ -12,6 +12,7 @@ from lightning import Trainer
 
 from flix_lightning.adapters.features import Feature, FeatureSpace
 from flix_lightning.adapters.injection import featurized_linears
+from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill
 from flix_lightning.data.benchmarks.cldr.languages import CELLS as CLDR_CELLS
@@ -227,6 +228,21 @@ def test_in_a_joined_cell_the_known_language_keeps_its_own_weight():
     x = torch.randn(4, 3, bank.in_features, generator=torch.Generator().manual_seed(0))
     expected = flix_linear(x, bank.weight, bank.bias, bank.lora_a, bank.lora_b, rank_rows(RANKS), by_hand)
     torch.testing.assert_close(bank(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_learned_weights_multiply_the_strength_of_languages():
+    composer, absent = toy_composer(), [Feature("language", "gu")]
+    known = [feature for feature in composer.space if feature.axis == "language"]
+    weights, cells = torch.tensor([[0.1, 0.2, 0.3, 0.1]]), [Cell("qa", "gu"), Cell("qa", "gu+sw")]
+    found = []
+    for language in (1, 0.5):
+        strong = composer.with_strengths(Strengths.parse({"language": language}))
+        composition = weighted(strong.with_stand_ins({absent[0]: dict.fromkeys(known, 1.0)}), absent, cells, weights)
+        found.append(torch.zeros(2, composer.total_rank).scatter_add(1, composition.index, composition.weight))
+    tasks = composer.rows_by_axis()["task"]
+    assert torch.equal(found[0][:, tasks], found[1][:, tasks])
+    found[0][:, tasks.stop :] *= 0.5
+    torch.testing.assert_close(found[1], found[0])
 
 
 def test_few_shot_weights_find_the_language_whose_answers_they_are_shown():
