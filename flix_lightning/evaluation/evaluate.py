@@ -8,12 +8,12 @@ from typing import Any
 
 from lightning import Trainer
 
+from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage
 from flix_lightning.common.files import plain_name, write_whole
 from flix_lightning.common.settings import Count, checked
 from flix_lightning.data.benchmarks.benchmark import Benchmark, Split
 from flix_lightning.data.mixture import ALL, Mixture, Names
 from flix_lightning.evaluation.unseen.few_shot import stand_ins
-from flix_lightning.evaluation.unseen.policy import TASK_ONLY, UnseenLanguage
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.models.positions import check_positions
 from flix_lightning.training.assembly import build_finished

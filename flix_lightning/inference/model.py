@@ -13,21 +13,20 @@ from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.calibration import calibrate
 from flix_lightning.adapters.corrections import Calibration, load_corrections, read_corrections
 from flix_lightning.adapters.injection import inject
-from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill, without
 from flix_lightning.common.targets import packages
 from flix_lightning.data.benchmarks.benchmark import load_benchmark
-from flix_lightning.data.cells import RESERVED, Cell
+from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import build_mixture
-from flix_lightning.data.prompting import PLAIN, TEXT, Prompting
+from flix_lightning.data.prompting import Prompting
 from flix_lightning.data.tokens.encoding import Encoded, cut, encode, generation_batch, prompt_tail
+from flix_lightning.inference.requests import Text, cell_of, prompt_of
 from flix_lightning.models.backbone import Backbone, stored_backbone
 from flix_lightning.models.generation import answers
 from flix_lightning.models.next_token import Sampling, likeliest
 from flix_lightning.models.positions import check_width
 from flix_lightning.training.run_directory import read_config
-
-Text = str | Mapping[str, Any]  # the input; or the fields of the task's prompt, and values on further axes
 
 
 class FlixModel:
@@ -98,41 +97,12 @@ class FlixModel:
         return FlixModel(backbone, Bank.read(Path(path)), device)
 
     def cell(self, task: str, language: str, given: Text = "") -> Cell:
-        """The cell of a request. An unknown language is served by its task alone.
-
-        Args:
-            given: the request; a mapping may hold values on further axes, None for none.
-
-        Raises:
-            FlixError: the bank has no such task; or it has features of a further axis, and the request no value there,
-                or an unknown one.
-        """
-        if task not in self.bank.tasks:
-            raise unknown("task", task, self.bank.tasks)
-        axes: dict[str, set[str]] = {axis: set() for axis in self.bank.axes if axis not in RESERVED}
-        for feature in self.bank.ranks:
-            if feature.axis in axes:
-                axes[feature.axis].add(feature.value)
-        given = given if isinstance(given, Mapping) else {}
-        attributes = (self.bank.prompting or PLAIN).attributes(task, language, given, axes)
-        trained = (
-            c for c in self.bank.cells if (c.task, c.language, dict(c.attributes)) == (task, language, attributes)
-        )
-        return next(trained, Cell(task, language, tuple(attributes.items())))
+        """The cell of a request; see `requests.cell_of`."""
+        return cell_of(self.bank, task, language, given)
 
     def prompt(self, text: Text, cell: Cell) -> str:
-        """What the model reads for a request: the task's own prompt around it, in the words of training.
-
-        Raises:
-            FlixError: fields that the prompt does not have, or a bank that does not keep these words.
-        """
-        if self.bank.prompting is None:
-            raise FlixError(
-                "bank: it was written by an earlier version (format 1) and does not say in what words languages stood "
-                "in prompts and where these were cut. Train its run again, or give whole prompts to FlixModel.answer."
-            )
-        given = text if isinstance(text, Mapping) else {TEXT: text}
-        return self.bank.prompting.prompt(self.bank.tasks[cell.task], cell.language, given)
+        """What the model reads for a request; see `requests.prompt_of`."""
+        return prompt_of(self.bank, text, cell)
 
     def generate(
         self,

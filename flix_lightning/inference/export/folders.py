@@ -1,6 +1,5 @@
 """Export a finished run: for each cell a folder with a LoRA or a merged model, or one folder with the whole bank."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +16,10 @@ from flix_lightning.data.mixture import ALL
 from flix_lightning.inference.export.card import model_card
 from flix_lightning.inference.export.composed import check_lora, merged_model, one_composition, served_rank, write_lora
 from flix_lightning.inference.model import FlixModel
+from flix_lightning.inference.requests import FORM, named_cell
 from flix_lightning.training.results import cell_of, read_record
 
 CARD = "README.md"
-CELL = re.compile(r"(?P<task>[^/]+)/(?P<language>\w[\w.+-]*)(?P<further>(?:/\w+=.+)?)", re.DOTALL)
-FORM = "task/language, e.g. ner/sw, and /axis=value for each further axis"
 
 
 @checked("")
@@ -74,10 +72,7 @@ def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence
         return [cell_of(row) for row in rows]
     found = []
     for name in [cells] if isinstance(cells, str) else cells:
-        if (match := CELL.fullmatch(str(name))) is None:
-            raise FlixError(f"cells: a cell is written {FORM}; got {name!r}.")
-        values = dict(part.split("=", 1) for part in re.split(r"/(?=\w+=)", match["further"])[1:])
-        found.append(model.cell(match["task"], match["language"], values))
+        found.append(named_cell(model.bank, str(name), "cells"))
     if not found:
         raise FlixError(f"cells: none named. Allowed: {ALL!r}, or {FORM}.")
     return found
