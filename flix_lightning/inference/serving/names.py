@@ -54,6 +54,8 @@ def _strength(axis: str, text: str, cell: Cell) -> float | dict[str, dict[str, f
     if len(own) != 1:
         raise FlixError(f"{PLACE}: {axis}={text} replaces one value; {cell} has {len(own)} on that axis.")
     terms = [term.partition("*") for term in text.split("+")]
+    if not all(value for _, _, value in terms):
+        raise _no_strength(axis, text)
     return {own[0]: {value: _number(axis, weight) for weight, _, value in terms}}
 
 
@@ -61,4 +63,8 @@ def _number(axis: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise FlixError(f"{PLACE}: a strength is written {FORM}; got {text!r} for {axis!r}.") from None
+        raise _no_strength(axis, text) from None
+
+
+def _no_strength(axis: str, text: str) -> FlixError:
+    return FlixError(f"{PLACE}: a strength is written {FORM}; got {text!r} for {axis!r}.")

@@ -75,7 +75,7 @@ def register() -> None:
     if not named:
         return
     policy = fill(UNSEEN_LANGUAGE, UnseenLanguage, {"stand_in": os.environ.get(UNSEEN_LANGUAGE, "task_only")})
-    cache = Path(os.environ.get(CACHE) or user_cache_path("flix_lightning") / "vllm").expanduser()
+    cache = Path(os.environ.get(CACHE) or user_cache_path("flix_lightning") / "vllm").expanduser().absolute()
     limit = os.environ.get(CACHE_MIB, "4096")
     if not limit.isdecimal():
         raise FlixError(f"{CACHE_MIB}: a whole number of MiB; got {limit!r}.")
