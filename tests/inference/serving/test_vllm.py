@@ -158,7 +158,8 @@ def test_three_hundred_cells_of_a_wide_bank(wide, server):
     "name, told",
     [
         ("run:nre/sw", "did you mean 'ner'"),
-        ("run:../../etc/passwd", "unknown task '..'"),
+        ("run:../sw", "unknown task '..'"),
+        ("run:../../etc/passwd", "a cell is written"),
         ("run:ner/..", "a cell is written"),
         ("run:ner", "a cell is written"),
         ("run:ner/sw@language=much", "a strength is written"),
