@@ -14,7 +14,9 @@ from urllib.request import Request, urlopen
 
 from tests.configs import ROOT
 
-PYTHON = Path(os.environ.get("VLLM_PYTHON") or ROOT / ".venv-vllm/bin/python")  # made by `make test-vllm`
+ENVIRONMENT = ROOT / ".venv-vllm"  # made by `make test-vllm`
+PYTHON = Path(os.environ.get("VLLM_PYTHON") or ENVIRONMENT / "bin/python")
+INSTALLED = "VLLM_PYTHON" in os.environ or (ENVIRONMENT / ".installed").is_file()
 STARTS_WITHIN = 400  # seconds
 OPTIONS = {
     "dtype": "float32", "max-model-len": "512", "max-lora-rank": "64", "max-loras": "4", "max-cpu-loras": "8",

@@ -10,6 +10,8 @@ import torch
 
 from flix_lightning.adapters.bank import ADAPTER, Bank
 from flix_lightning.adapters.features import Feature
+from flix_lightning.adapters.unseen import UnseenLanguage
+from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.tokens.encoding import PROMPT_END
 from flix_lightning.inference.export.folders import export
@@ -19,11 +21,11 @@ from flix_lightning.models.backbone import load_backbone
 from flix_lightning.models.tiny import load_tiny
 from flix_lightning.training.run import train
 from tests.configs import SMALL, composed
-from tests.inference.serving.server import PYTHON, Server
+from tests.inference.serving.server import INSTALLED, Server
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.skipif(not PYTHON.is_file(), reason=f"there is no vLLM: `make test-vllm` installs it; {PYTHON}"),
+    pytest.mark.skipif(not INSTALLED, reason="vLLM is not installed; `make test-vllm` does it where it can"),
 ]
 LANGUAGES = ("sw", "yo", "bn", "ta", "te", "ko", "fi")
 TASKS = ("semantic_parsing", "qa_cross_lang", "translation", "ner", "qa_in_lang")
@@ -53,8 +55,6 @@ def run(tmp_path_factory) -> Path:
     """A bank of five tasks and seven languages; twelve pairs of them were not trained."""
     folder = tmp_path_factory.mktemp("run") / "served"
     config = composed(*SMALL, *OVERRIDES)
-    from flix_lightning.data.benchmarks.benchmark import load_benchmark
-
     train(config, folder, load_benchmark(config["benchmark"]), load_backbone(config["model"]), None)
     return folder
 
@@ -97,8 +97,6 @@ class Reference:
     """What a bank on the backbone says token by token, composed as a name asks."""
 
     def __init__(self, path: Path) -> None:
-        from flix_lightning.adapters.unseen import UnseenLanguage
-
         self.model, self.policy = FlixModel.from_bank(path, load_tiny(), "cpu"), UnseenLanguage("family")
         self.plain = self.model.composer
 
