@@ -35,6 +35,11 @@ class Strengths:
     features: tuple[tuple[Feature, Weights], ...] = ()
 
     @staticmethod
+    def of(given: "Strengths | Mapping[str, Any] | None", place: str = "strengths") -> "Strengths":
+        """From plain values as `parse` reads them; None for none."""
+        return given if isinstance(given, Strengths) else Strengths.parse(given or {}, place)
+
+    @staticmethod
     def parse(section: Mapping[str, Any], place: str = "strengths") -> "Strengths":
         """From plain values, as in the head of this file.
 

@@ -9,13 +9,13 @@ from typing import Any
 from lightning import Trainer
 
 from flix_lightning.adapters.strengths import WHOLE, Strengths
+from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage
 from flix_lightning.common.files import escaped, plain_name, shortened, write_whole
 from flix_lightning.common.settings import Count, checked
 from flix_lightning.data.benchmarks.benchmark import Benchmark, Split
 from flix_lightning.data.mixture import ALL, Mixture, Names
 from flix_lightning.data.predictions import write_predictions
 from flix_lightning.evaluation.unseen.few_shot import stand_ins
-from flix_lightning.evaluation.unseen.policy import TASK_ONLY, UnseenLanguage
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.models.positions import check_positions
 from flix_lightning.training.assembly import build_finished

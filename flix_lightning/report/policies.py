@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+from flix_lightning.adapters.unseen import STAND_INS
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.languages import family, script
-from flix_lightning.evaluation.unseen.policy import STAND_INS
 from flix_lightning.report.comparison import Record, check_one_format, spread
 from flix_lightning.training.results import place_of
 
