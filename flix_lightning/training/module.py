@@ -249,9 +249,9 @@ class FlixModule(LightningModule):
         """Axis -> trained parameters."""
         return parameters_by_axis(self.composer, self.banks, self.held)
 
-    def write(self, run: Path, cells: Iterable[Cell]) -> None:
-        """Keep what was trained on `cells` in the run's directory."""
-        Bank.of(self.backbone, self.composer, self.tasks, cells, self.prompting).write(run / ADAPTER)
+    def write(self, run: Path, cells: Iterable[Cell], model: Mapping[str, Any]) -> None:
+        """Keep what was trained on `cells` in the run's directory; `model` is the section that loads the backbone."""
+        Bank.of(self.backbone, self.composer, self.tasks, cells, self.prompting, model).write(run / ADAPTER)
 
     # ------------------------------------------------------------- checkpoints
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.bank import ADAPTER, is_bank
 from flix_lightning.adapters.features import Feature
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import escaped, whole_folder
@@ -34,10 +34,10 @@ def export(
     trust: str | tuple[str, ...] = (),
     trust_remote_code: bool = False,
 ) -> list[Path]:
-    """Write a finished run in another format; returns the folders made.
+    """Write a finished run, or a bank, in another format; returns the folders made.
 
     Args:
-        run: its directory.
+        run: its directory; or a bank file, or its folder.
         to: `peft` and `merged` make a folder for each of `cells`, `bank` one of all features, `backbone` one of the
             bare backbone with its tokenizer.
         cells: `all` that the run trained or scored, or pairs `task/language`, trained or not, and `/axis=value` for
@@ -50,9 +50,10 @@ def export(
     Raises:
         FlixError: the run is unfinished, or an unknown format, task or pair.
     """
-    record = read_record(Path(run))
-    folder = Path(out) if out else Path(run) / "export" / to
-    if to == "bank" and (corrected := record["config"]["adapter"].get("bank")):
+    place = Path(run)
+    record = None if is_bank(place) else read_record(place)
+    folder = Path(out) if out else (place.parent if place.is_file() else place) / "export" / to
+    if to == "bank" and record and (corrected := record["config"]["adapter"].get("bank")):
         raise FlixError(f"to: 'bank': this calibration's is {corrected!r}. Allowed: peft, merged, backbone.")
     model = FlixModel.from_run(run, "cpu", trust_remote_code, trust)
     if to == "backbone":
@@ -63,16 +64,16 @@ def export(
     return export_cells(model, record, to, chosen, folder, lora_rank)
 
 
-def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence[str]) -> list[Cell]:
+def chosen_cells(model: FlixModel, record: dict[str, Any] | None, cells: str | Sequence[str]) -> list[Cell]:
     """The cells that `cells` names.
 
     Raises:
         FlixError: none, a name that is no cell, or an unknown task; an axis without a value, or with an unknown one.
     """
-    if cells == ALL:
-        rows = record["cells"]
-        return [cell_of(row) for row in rows]
     found = []
+    if cells == ALL:
+        found = [cell_of(row) for row in record["cells"]] if record else list(model.bank.cells)
+        cells = ()
     for name in [cells] if isinstance(cells, str) else cells:
         if (match := CELL.fullmatch(str(name))) is None:
             raise FlixError(f"cells: a cell is written {FORM}; got {name!r}.")
@@ -84,7 +85,7 @@ def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence
 
 
 def export_cells(
-    model: FlixModel, record: dict[str, Any], to: str, cells: Sequence[Cell], folder: Path, rank: int | None
+    model: FlixModel, record: dict[str, Any] | None, to: str, cells: Sequence[Cell], folder: Path, rank: int | None
 ) -> list[Path]:
     """A folder `<task>-<language>` for each cell, with the values of further axes if it has any; one rank for all.
 
@@ -120,7 +121,7 @@ def _write_card(
     folder: Path,
     to: str,
     model: FlixModel,
-    record: dict[str, Any],
+    record: dict[str, Any] | None,
     cells: Sequence[Cell],
     ranks: Mapping[Feature, int],
 ) -> None:
@@ -128,7 +129,7 @@ def _write_card(
     (folder / CARD).write_text(card, encoding="utf8")
 
 
-def export_bank(model: FlixModel, record: dict[str, Any], cells: Sequence[Cell], folder: Path) -> Path:
+def export_bank(model: FlixModel, record: dict[str, Any] | None, cells: Sequence[Cell], folder: Path) -> Path:
     with whole_folder(folder) as partial:
         model.bank.write(partial / ADAPTER)
         _write_card(partial, "bank", model, record, cells, model.bank.ranks)
