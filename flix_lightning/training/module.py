@@ -28,8 +28,7 @@ from flix_lightning.models.decoder_start import decoder_inputs
 from flix_lightning.models.generation import answers
 from flix_lightning.models.target_head import TargetHead
 from flix_lightning.training.feature_rows import FEATURES, by_name
-from flix_lightning.training.optimization import Optimization
-from flix_lightning.training.optimizer import ActiveRowsAdamW
+from flix_lightning.training.optimizer import ActiveRowsAdamW, Optimization
 from flix_lightning.training.results import parameters_by_axis
 from flix_lightning.training.sharding import shard_layers
 
