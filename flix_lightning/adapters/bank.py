@@ -13,6 +13,7 @@ rows of a feature side by side. Its metadata says in JSON whose rows these are:
     tasks           {"ner": {"prompt": ..., "metric": ..., "max_target_tokens": ...}, ...}
     prompting       {"words": {"sw": "Swahili", ...}, "max_tokens": 1024}; banks of format 1 have none: their features
                     are started from, scored and exported, but no request is put into the words of training
+    model           {"_target_": ..., "name": ...}, the `model` section that loads the backbone, or null
     versions        {"flix-lightning": ..., "torch": ..., "transformers": ...}
 """
 
@@ -36,7 +37,7 @@ from flix_lightning.adapters.layer import gathered
 from flix_lightning.adapters.peft import LowRank
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.common.errors import FlixError
-from flix_lightning.common.files import write_whole
+from flix_lightning.common.files import whole_folder, write_whole
 from flix_lightning.common.versions import version_of
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.prompting import PLAIN, Prompting
@@ -60,6 +61,7 @@ class Bank:
     cells: tuple[Cell, ...]
     tasks: Mapping[str, Task]
     prompting: Prompting | None = PLAIN
+    model: Mapping[str, Any] | None = None
 
     @staticmethod
     def of(
@@ -68,8 +70,9 @@ class Bank:
         tasks: Mapping[str, Task],
         cells: Iterable[Cell],
         prompting: Prompting | None = PLAIN,
+        model: Mapping[str, Any] | None = None,
     ) -> "Bank":
-        """The bank that `backbone` carries, trained on `cells`."""
+        """The bank that `backbone` carries, trained on `cells`; `model` is the section of a config that loads it."""
         return Bank(
             factors=adapter_state(backbone),
             ranks={feature: composer.allocation[feature] for feature in composer.space},
@@ -79,6 +82,7 @@ class Bank:
             cells=tuple(cells),
             tasks=tasks,
             prompting=prompting,
+            model=model,
         )
 
     @property
@@ -181,11 +185,22 @@ class Bank:
             "cells": [{"task": c.task, "language": c.language, **dict(c.attributes)} for c in self.cells],
             "tasks": {name: _without_name(task) for name, task in self.tasks.items()},
             "prompting": self.prompting and asdict(self.prompting),
+            "model": self.model,
             "versions": {"flix-lightning": __version__, **{name: version_of(name) for name in VERSIONED}},
         }
         metadata = {"format": FORMAT, **{k: json.dumps(v, ensure_ascii=False) for k, v in schema.items()}}
         factors = {name: factor.contiguous() for name, factor in self.factors.items()}
         write_whole(Path(path), _in_order(save(factors, metadata)))
+
+    def write_folder(self, folder: Path) -> Path:
+        """Write the bank as a folder of its own, whole or not at all; returns it.
+
+        Raises:
+            FlixError: something other than a bank lies there.
+        """
+        with whole_folder(folder) as partial:
+            self.write(partial / ADAPTER)
+        return folder
 
     @staticmethod
     def read(path: str | Path) -> "Bank":
@@ -210,15 +225,20 @@ class Bank:
 
 
 def bank_file(path: Path) -> Path:
-    """The file of a bank that is named by it or by a finished run's directory.
+    """The file of a bank that is named by it, or by the folder of a bank or of a finished run.
 
     Raises:
         FlixError: there is none.
     """
     path = path / ADAPTER if path.is_dir() else path
     if not path.is_file():
-        raise FlixError(f"bank: there is no file {str(path)!r}; give a finished run's directory or a bank file.")
+        raise FlixError(f"bank: there is no file {str(path)!r}; give a bank file, its folder, or a finished run's.")
     return path
+
+
+def is_bank(path: Path) -> bool:
+    """Whether a bank lies there as a file, or as a folder that is not a run's."""
+    return path.is_file() or ((path / ADAPTER).is_file() and not (path / "config.json").is_file())
 
 
 def _in_order(content: bytes) -> bytes:
@@ -243,6 +263,7 @@ def _from_schema(factors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
         cells=tuple(Cell(c.pop("task"), c.pop("language"), tuple(c.items())) for c in map(dict, schema["cells"])),
         tasks={name: Task(name=name, **_tuples(task)) for name, task in schema["tasks"].items()},
         prompting=Prompting.read(schema["prompting"]) if schema.get("prompting") else None,
+        model=schema.get("model"),
     )
 
 

@@ -92,7 +92,7 @@ def overrides(
 def readable(words: Sequence[str]) -> list[str]:
     """The overrides, with quotes around values that Hydra's grammar refuses without: `~/x`, `a=b`, `ünï`, `p(1)`.
 
-    Lists, mappings and what may be a sweep stay as they are.
+    So are those of a list, `[language=sw]`; lists in lists, mappings and what may be a sweep stay as they are.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -106,9 +106,14 @@ def readable(words: Sequence[str]) -> list[str]:
 
     def made_readable(argument: str) -> str:
         key, equals, value = argument.partition("=")
-        if not equals or not value or set(value) & set('"[]{},') or key.startswith("-") or is_readable(argument):
+        if not equals or not value or key.startswith("-") or is_readable(argument):
             return argument
-        whole = f"{key}={quoted(value)}"
+        items = value[1:-1] if value[0] == "[" and value[-1] == "]" else None
+        if items is None:
+            whole = f"{key}={quoted(value)}" if not set(value) & set('"[]{},') else argument
+        else:
+            texts = (item if is_readable(f"{key}={item}") else quoted(item.strip()) for item in items.split(","))
+            whole = f"{key}=[{','.join(texts)}]" if not set(items) & set('"[]{}') else argument
         return whole if is_readable(whole) else argument
 
     return list(map(made_readable, words))

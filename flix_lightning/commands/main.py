@@ -17,7 +17,10 @@ COMMANDS = {
     "studies": "list the experiments behind results/, and train what is missing",
     "data cldr": "list the cells of the embedded benchmark, or show rows of some",
     "data fetch_xtreme_up": "download XTREME-UP",
-    "bank list": "list the features of a bank",
+    "bank list": "list the features of a bank: ranks, sizes",
+    "bank join": "join banks of one backbone",
+    "bank drop": "drop features of a bank",
+    "bank rename": "rename features of a bank",
     "compositional": "the study of two tasks in one example: train, score, tabulate",
     "pretrain": "pretrain the embedded model `tiny` anew",
 }

@@ -44,9 +44,10 @@ def report(
 
 def compare(runs: Sequence[str], runs_dir: str, wandb: str | None, group: Sequence[str], picture: str | None) -> None:
     """Print the table of runs as Markdown, and draw the difference of two settings."""
-    from flix_lightning.report.compare import draw, wandb_records
     from flix_lightning.report.comparison import comparison
+    from flix_lightning.report.heatmap import draw_difference
     from flix_lightning.report.results import finished
+    from flix_lightning.report.wandb_records import wandb_records
     from flix_lightning.training.runs import find_run
 
     folders = [Path(run) if Path(run).is_dir() else find_run("runs", run, runs_dir) for run in runs]
@@ -56,7 +57,7 @@ def compare(runs: Sequence[str], runs_dir: str, wandb: str | None, group: Sequen
         raise FlixError("no finished run was found.")
     print(comparison(records), end="")
     if picture:
-        draw(records, Path(picture))
+        draw_difference(records, Path(picture))
 
 
 def gather_new_language(named: Mapping[str, Any], runs_dir: str, results: Path) -> None:

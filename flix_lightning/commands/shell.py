@@ -3,13 +3,12 @@
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import KeyValidationError, OmegaConfBaseException
-from yaml import YAMLError
 
 from flix_lightning.commands.home import with_home
 from flix_lightning.common.console import tolerate
@@ -107,29 +106,6 @@ class Section(dict):
 
     def __missing__(self, key: str) -> None:
         raise FlixError(f"config key {self.place}{key} is missing.")
-
-
-def key_values(arguments: Sequence[str], about: str, positional: str | None = None) -> dict[str, Any]:
-    """The `key=value` arguments of a command; `--help` prints `about` and ends it.
-
-    Args:
-        positional: the key that an argument without `=` is the value of.
-
-    Raises:
-        FlixError: an argument that is no `key=value`.
-    """
-    if {"-h", "--help"} & set(arguments):
-        print(about.strip())
-        sys.exit(0)
-    plain = [argument for argument in arguments if "=" not in argument]
-    if len(plain) > (positional is not None):
-        raise FlixError(f"{plain[-1]!r}: arguments are written key=value; --help shows them.")
-    try:
-        found = with_home(OmegaConf.to_container(OmegaConf.from_cli([a for a in arguments if "=" in a])))
-    except YAMLError as error:
-        raise FlixError(f"arguments {' '.join(arguments)!r}: {error}") from error
-    check_names("", found)
-    return {**found, positional: with_home(plain[0])} if plain else found
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

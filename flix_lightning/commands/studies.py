@@ -43,7 +43,7 @@ def run_studies(
     """
     from flix_lightning.report.comparison import is_run_of
     from flix_lightning.report.results import every_record
-    from flix_lightning.report.studies import state
+    from flix_lightning.report.study_state import state
     from flix_lightning.training.run_directory import fingerprint, run_directory
     from flix_lightning.training.runs import look_at
 

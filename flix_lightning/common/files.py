@@ -92,6 +92,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         FlixError: something else lies at `path`.
     """
+    if not path.name:
+        raise FlixError(f"{str(path)!r} names no folder of its own.")
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -1,7 +1,7 @@
 """From a request to what training had for it: values on all axes, and a prompt in the same words, cut at one length."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from string import Formatter
 from typing import Any
 
@@ -47,6 +47,25 @@ class Prompting:
             return self
         own = {name: {**getattr(earlier, name), **getattr(self, name)} for name in ("words", "fields", "tables")}
         return Prompting(**own, max_tokens=self.max_tokens)
+
+    def renamed(self, name: Callable[[str, str], str], languages: Iterable[str]) -> "Prompting":
+        """The same prompts under other names.
+
+        Args:
+            name: (axis, old value) -> new value.
+            languages: those that get another name; each keeps its words.
+        """
+        moved = {code: name("language", code) for code in languages}
+        words = {
+            code: words for code, words in self.words.items() if code not in {**moved, **dict.fromkeys(moved.values())}
+        }
+        said = {new: in_words(old, self.words) for old, new in moved.items()}
+        words |= {code: spoken for code, spoken in said.items() if spoken != in_words(code, {})}
+        tables = {
+            axis: (other, {name(other, key): name(axis, value) for key, value in table.items()})
+            for axis, (other, table) in self.tables.items()
+        }
+        return replace(self, words=words, tables=tables)
 
     def attributes(
         self, task: str, language: str, given: Mapping[str, Any], axes: Mapping[str, set[str]]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from flix_lightning.adapters.active import ActiveComposition
-from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.bank import Bank, is_bank
 from flix_lightning.adapters.calibration import calibrate
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.corrections import Calibration, load_corrections, read_corrections
@@ -25,7 +25,7 @@ from flix_lightning.data.mixture import build_mixture
 from flix_lightning.data.prompting import Prompting
 from flix_lightning.data.tokens.encoding import Encoded, cut, encode, generation_batch, prompt_tail
 from flix_lightning.inference.requests import Text, cell_of, prompt_of
-from flix_lightning.models.backbone import Backbone, stored_backbone
+from flix_lightning.models.backbone import Backbone, bank_section, stored_backbone
 from flix_lightning.models.generation import answers
 from flix_lightning.models.next_token import Sampling, likeliest
 from flix_lightning.models.positions import check_width
@@ -77,17 +77,23 @@ class FlixModel:
         strengths: Given = None,
         unseen_language: UnseenLanguage = TASK_ONLY,
     ) -> "FlixModel":
-        """The adapters of a finished run on its backbone.
+        """The adapters of a finished run, or of a bank, on the backbone that they were trained on.
 
         Args:
+            run: a run's folder; a bank file or its folder.
             device, strengths, unseen_language: see the class.
             trust_remote_code: run the Python code that comes with the backbone, if it is of that kind.
             trust: packages beside this one whose classes the run's config may name.
 
         Raises:
-            FlixError: no finished run lies there.
+            FlixError: neither lies there.
         """
-        config, run, trust = read_config(Path(run)), Path(run), packages(trust)
+        run, trust = Path(run), packages(trust)
+        if is_bank(run):
+            bank = Bank.read(run)
+            backbone = stored_backbone(bank_section(bank), trust_remote_code, trust)
+            return FlixModel(backbone, bank, device, strengths, unseen_language)
+        config = read_config(run)
         backbone = stored_backbone(config["model"], trust_remote_code, trust)
         if "bank" not in config["adapter"]:
             return FlixModel(backbone, Bank.read(run), device, strengths, unseen_language)

@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from flix_lightning.adapters.bank import Bank
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.targets import Trust, construct
 from flix_lightning.data.tokens.encoding import encode, training_batch
+
+EMBEDDED = ("tiny", "tiny_bytes")  # by this name in a bank
 
 
 class Backbone(NamedTuple):
@@ -52,3 +55,18 @@ def stored_backbone(section: Mapping[str, Any], trust_remote_code: bool, trust: 
             "trust_remote_code=true."
         )
     return load_backbone(section, trust)
+
+
+def bank_section(bank: Bank) -> Mapping[str, Any]:
+    """The `model` section of the backbone that a bank was trained on; by its name where the bank does not hold it.
+
+    Raises:
+        FlixError: it has no name either.
+    """
+    if bank.model is not None:
+        return bank.model
+    if not bank.backbone:
+        raise FlixError("bank: it does not name its backbone; load that yourself and use FlixModel.from_bank.")
+    if bank.backbone in EMBEDDED:
+        return {"_target_": f"flix_lightning.models.{bank.backbone}.load_{bank.backbone}"}
+    return {"_target_": "flix_lightning.models.pretrained.load_pretrained", "name": bank.backbone}

@@ -28,7 +28,7 @@ from flix_lightning.models.backbone import Backbone
 from flix_lightning.models.positions import check_positions
 from flix_lightning.training.calibrated_module import CalibratedModule
 from flix_lightning.training.module import FlixModule
-from flix_lightning.training.optimization import Optimization
+from flix_lightning.training.optimizer import Optimization
 from flix_lightning.training.sections import Sections
 
 Ranks = Annotated[Mapping[str, Count], Doc("axis -> value -> rank, as in {language: {sw: 4}}")]

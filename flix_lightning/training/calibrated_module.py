@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -52,5 +53,5 @@ class CalibratedModule(FlixModule):
     def parameters_by_axis(self) -> dict[str, int]:
         return {self.composer.featurizer.axes[-1]: size(self.corrections.values())}
 
-    def write(self, run: Path, cells: Iterable[Cell]) -> None:
+    def write(self, run: Path, cells: Iterable[Cell], model: Mapping[str, Any]) -> None:
         write_whole(run / CORRECTIONS, save(self.trained_state()))

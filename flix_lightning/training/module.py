@@ -30,8 +30,7 @@ from flix_lightning.models.generation import answers
 from flix_lightning.models.target_head import TargetHead
 from flix_lightning.training.answered import gathered
 from flix_lightning.training.feature_rows import FEATURES, by_name
-from flix_lightning.training.optimization import Optimization
-from flix_lightning.training.optimizer import ActiveRowsAdamW
+from flix_lightning.training.optimizer import ActiveRowsAdamW, Optimization
 from flix_lightning.training.results import parameters_by_axis
 from flix_lightning.training.sharding import shard_layers
 
@@ -261,9 +260,9 @@ class FlixModule(LightningModule):
         """Axis -> trained parameters."""
         return parameters_by_axis(self.composer, self.banks, self.held)
 
-    def write(self, run: Path, cells: Iterable[Cell]) -> None:
-        """Keep what was trained on `cells` in the run's directory."""
-        Bank.of(self.backbone, self.composer, self.tasks, cells, self.prompting).write(run / ADAPTER)
+    def write(self, run: Path, cells: Iterable[Cell], model: Mapping[str, Any]) -> None:
+        """Keep what was trained on `cells` in the run's directory; `model` is the section that loads the backbone."""
+        Bank.of(self.backbone, self.composer, self.tasks, cells, self.prompting, model).write(run / ADAPTER)
 
     # ------------------------------------------------------------- checkpoints
 

@@ -115,7 +115,7 @@ def train(
         record = {**score_best(config, trainer, experiment, saved, known), "feature_use": use.counts()}
         if trainer.is_global_zero:
             mixture = experiment.datamodule.mixture
-            experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier))
+            experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier), config["model"])
             write_predictions(run / RECORD, experiment.module.predictions)
             write_record(run, record)  # last: it marks the run as finished
         for one in trainer.loggers:

@@ -22,7 +22,7 @@ from flix_lightning.data.tokens.places import target_places
 from flix_lightning.models.backbone import load_backbone
 from flix_lightning.models.pretrained import load_pretrained
 from flix_lightning.training.module import FlixModule
-from flix_lightning.training.optimization import Optimization
+from flix_lightning.training.optimizer import Optimization
 from tests.configs import ROOT, composed
 from tests.families import CHATTY, FAMILIES, HABITS, UNTIED, save_family
 from tests.toy import CELLS, fill, toy_composer

@@ -1,4 +1,4 @@
-"""Runs side by side, from their records here or in Weights & Biases, and the picture of two settings' difference."""
+"""The records of runs that were logged to Weights & Biases."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,9 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from flix_lightning.common.errors import FlixError
-from flix_lightning.report.comparison import Record, by_setting
-from flix_lightning.report.heatmap import difference_heatmap
+from flix_lightning.report.comparison import Record
 
 
 def wandb_records(project: str, groups: Sequence[str] = (), api: Any = None) -> Iterator[Record]:
@@ -29,17 +27,3 @@ def wandb_records(project: str, groups: Sequence[str] = (), api: Any = None) -> 
                 with TemporaryDirectory() as folder:
                     file = artifact.get_entry("record.json").download(folder)
                     yield json.loads(Path(file).read_text(encoding="utf8"))
-
-
-def draw(records: Sequence[Record], path: Path) -> None:
-    """One setting minus the other, cell by cell; FLix first.
-
-    Raises:
-        FlixError: there are not two settings.
-    """
-    _, settings = by_setting(records)
-    if len(settings) != 2:
-        raise FlixError(f"picture: shows the difference of two settings; these runs have {len(settings)}.")
-    (one, ours), (other, theirs) = sorted(settings.items(), key=lambda item: item[0][0] != "flix")
-    names = [", ".join(map(str, setting)) for setting in (one, other)]
-    difference_heatmap(ours, theirs, f"{names[0]} minus {names[1]}, test score", path)
