@@ -1,5 +1,6 @@
 """The predictions that training and evaluation leave: every test row once, and the scores are made of them."""
 
+import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from flix_lightning.data.metrics import METRICS
 from flix_lightning.data.predictions import predictions_file, read_predictions
 from flix_lightning.evaluation.evaluate import evaluate
+from flix_lightning.evaluation.kept_scores import keep_scores
 from flix_lightning.training.module import FlixModule
 from flix_lightning.training.results import RECORD, cell_of
 from flix_lightning.training.run import train
@@ -32,9 +34,12 @@ def scored(request, monkeypatch):
         return record["cells"], Path("run", RECORD)
     predictions_file(Path("run", RECORD)).unlink()
     trainer = lightning_trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    found = evaluate(Path("run"), small_benchmark(), small_benchmark(), untrained_backbone(), trainer, **CHOSEN)
-    (file,) = Path("run").glob("*.predictions.jsonl.gz")
-    return found["cells"], file.with_name(file.name.replace(".predictions.jsonl.gz", ".json"))
+    benchmark = small_benchmark()
+    for part in ({}, {"languages": ["sw"]}):  # the whole, and a part of it again
+        chosen = {**CHOSEN, **part}
+        found = evaluate(Path("run"), benchmark, benchmark, untrained_backbone(), trainer, **chosen)
+        file = keep_scores(Path("run"), *found)
+    return json.loads(file.read_text())["cells"], file
 
 
 def test_the_score_of_every_cell_is_that_of_its_rows_in_the_file(scored):

@@ -1,0 +1,109 @@
+"""The scores of evaluations, in files that merge cell by cell: no evaluation takes the place of another's scores.
+
+A file holds what was scored in one way: by the same adapters, on the same benchmark's split, with the same policy for
+unseen languages and the same strengths, in the same number format. It is `scores-<benchmark>-<split>.json`, with the
+policy's name where it is not the paper's, and the strengths where one is not 1; what was scored in another way under the
+same name has `-2`, `-3`, ... Of a cell scored again it keeps the latest score, unless the cell has other rows than before:
+these scores lie in another file, too. The rows' predictions lie beside it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from flix_lightning.adapters.strengths import WHOLE, Strengths
+from flix_lightning.adapters.unseen import TASK_ONLY
+from flix_lightning.common.errors import FlixError
+from flix_lightning.common.files import escaped, shortened, write_whole
+from flix_lightning.data.predictions import Prediction, predictions_file, read_predictions, write_predictions
+from flix_lightning.training.results import cell_of
+
+WAY = ("adapters", "split", "benchmark", "source", "unseen_language", "strengths", "precision")  # how cells were scored
+MOST = ("left_out_rows", "truncated_examples")  # of the evaluation that met most
+Scores = Mapping[str, Any]
+
+
+def keep_scores(folder: Path, scores: Scores, predictions: Sequence[Prediction]) -> Path:
+    """Add what `evaluate` found to the file in `folder` that it belongs to; returns that file.
+
+    Raises:
+        FlixError: the folder cannot be written, or a file there is damaged.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".scores.lock"):  # several evaluations may run at once
+            path, before = _place(folder, scores)
+            write_predictions(path, _merged_predictions(path, scores, predictions))
+            write_whole(path, json.dumps(merged(before, scores), indent=1, ensure_ascii=False) + "\n")
+    except (OSError, FlixError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        raise FlixError(
+            f"{str(folder)!r} cannot be written: {cause.strerror}. The scores are kept nowhere; with out=FOLDER the "
+            "same command writes them there."
+        ) from cause
+    return path
+
+
+def _place(folder: Path, scores: Scores) -> tuple[Path, Scores | None]:
+    """The file that `scores` belong to, and what it holds; None where it is new."""
+    stand_in = scores["unseen_language"]["stand_in"]
+    policy = "" if stand_in == TASK_ONLY.stand_in else f"-{stand_in}"
+    strengths = Strengths.parse(scores["strengths"])
+    by = "" if strengths == WHOLE else f"-{escaped(shortened(str(strengths)))}"
+    name = f"scores-{escaped(scores['benchmark'])}-{scores['split']}{policy}{by}"
+    for number in count(1):
+        path = folder / f"{name}{'' if number == 1 else f'-{number}'}.json"
+        if not path.exists():
+            return path, None
+        before = read_scores(path)
+        if _belong(before, scores):
+            return path, before
+
+
+def read_scores(path: Path) -> Scores:
+    """
+    Raises:
+        FlixError: the file holds no scores.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf8"))
+        [cell_of(row) for row in found["cells"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FlixError(f"{str(path)!r} holds no scores that can be read: {type(error).__name__}: {error}.") from None
+    return found
+
+
+def _belong(before: Scores, scores: Scores) -> bool:
+    """Whether the cells were scored in the same way, those that are in both on the same rows."""
+    known = {cell_of(row): row.get("rows") for row in before["cells"]}
+    same_rows = all(known.get(cell_of(row), row["rows"]) == row["rows"] for row in scores["cells"])
+    return same_rows and all(key in before and before[key] == scores[key] for key in WAY)
+
+
+def merged(before: Scores | None, scores: Scores) -> Scores:
+    """Both, of a cell the later score; cells in the order of their names, so that the order of evaluations is none."""
+    if before is None:
+        before = {**scores, "cells": [], "unscored_cells": [], "stand_ins": {}}
+    cells = {cell_of(row): row for row in [*before["cells"], *scores["cells"]]}
+    unscored = {*before["unscored_cells"], *scores["unscored_cells"]} - set(map(str, cells))
+    return {
+        **scores,
+        "stand_ins": dict(sorted({**before["stand_ins"], **scores["stand_ins"]}.items())),
+        "cells": [cells[cell] for cell in sorted(cells)],
+        "unscored_cells": sorted(unscored),
+        **{key: max(before[key], scores[key]) for key in MOST},
+    }
+
+
+def _merged_predictions(path: Path, scores: Scores, predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Those of the cells scored now, and of the others that lie beside the scores already."""
+    now = {cell_of(row) for row in scores["cells"]}
+    before = read_predictions(path) if predictions_file(path).exists() else []
+    kept = [prediction for prediction in before if prediction.cell not in now]
+    return sorted([*kept, *predictions], key=lambda prediction: (prediction.cell, prediction.row))
