@@ -2,9 +2,9 @@
 
 A file holds what was scored in one way: by the same adapters, on the same benchmark's split, with the same policy for
 unseen languages and the same strengths, in the same number format. It is `scores-<benchmark>-<split>.json`, with the
-policy's name where it is not the paper's, and the strengths where one is not 1; what was scored in another way under the
-same name has `-2`, `-3`, ... Of a cell scored again it keeps the latest score, unless the cell has other rows than before:
-these scores lie in another file, too. The rows' predictions lie beside it.
+policy's name where it is not the paper's, and the strengths where one is not 1; what was scored in another way under
+the same name has `-2`, `-3`, ... Of a cell scored again it keeps the latest score, unless the cell has other rows than
+before: these scores lie in another file, too. The rows' predictions lie beside it.
 """
 
 import json

@@ -83,7 +83,7 @@ def test_few_shot_weights_are_those_of_the_whole_whatever_part_is_scored(run):
 
 def test_scores_that_cannot_be_written_are_shown(run, capsys, monkeypatch):
     if os.geteuid() == 0:  # nobody refuses root: a folder stands where the file is to be written
-        (run / "scores-directory-test.json.partial").mkdir()
+        (run / "scores-directory-test.predictions.jsonl.gz.partial").mkdir()
     else:
         run.chmod(0o500)
     before = sorted(run.iterdir())
