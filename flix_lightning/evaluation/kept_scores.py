@@ -11,20 +11,38 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 from filelock import FileLock
+from typing_extensions import TypedDict
 
 from flix_lightning.adapters.strengths import WHOLE, Strengths
 from flix_lightning.adapters.unseen import TASK_ONLY
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import escaped, shortened, write_whole
 from flix_lightning.data.predictions import Prediction, predictions_file, read_predictions, write_predictions
+from flix_lightning.training.record_form import Record, checked_form, read_json
 from flix_lightning.training.results import cell_of
 
 WAY = ("adapters", "split", "benchmark", "source", "unseen_language", "strengths", "precision")  # how cells were scored
 MOST = ("left_out_rows", "truncated_examples")  # of the evaluation that met most
 Scores = Mapping[str, Any]
+
+
+class Policy(TypedDict):
+    stand_in: str
+
+
+class Kept(Record):
+    """The scores of an evaluation; earlier versions wrote less of it."""
+
+    unseen_language: Policy
+    split: NotRequired[str]
+    benchmark: NotRequired[str]
+    unscored_cells: NotRequired[list[str]]
+    stand_ins: NotRequired[dict[str, dict[str, float]]]
+    left_out_rows: NotRequired[int]
+    truncated_examples: NotRequired[int]
 
 
 def keep_scores(folder: Path, scores: Scores, predictions: Sequence[Prediction]) -> Path:
@@ -71,12 +89,7 @@ def read_scores(path: Path) -> Scores:
     Raises:
         FlixError: the file holds no scores.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf8"))
-        [cell_of(row) for row in found["cells"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FlixError(f"{str(path)!r} holds no scores that can be read: {type(error).__name__}: {error}.") from None
-    return found
+    return checked_form(repr(str(path)), "scores", Kept, read_json(path))
 
 
 def _belong(before: Scores, scores: Scores) -> bool:

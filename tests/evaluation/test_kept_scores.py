@@ -111,9 +111,8 @@ WAYS = {
     "weaker": {"strengths": {"language": 0.5}},
     "rows": {},
 }
-EVALUATIONS = st.lists(
-    st.tuples(st.sampled_from(sorted(WAYS)), st.sets(st.sampled_from(CELLS), min_size=1)), max_size=6
-)
+PARTS = st.sets(st.sampled_from(CELLS), min_size=1)
+EVALUATIONS = st.lists(st.tuples(st.sampled_from(sorted(WAYS)), PARTS), max_size=6)
 
 
 def scores(way: str, cells) -> dict:
@@ -128,7 +127,8 @@ def scores(way: str, cells) -> dict:
         }
         for t, la in cells
     ]
-    plain = {"adapters": "1", "split": "test", "benchmark": "directory", "source": None, "precision": "32-true"}
+    run = {"config": {"seed": 0, "adapter": {"name": "flix"}}, "adapters": "1", "precision": "32-true"}
+    plain = {**run, "split": "test", "benchmark": "directory", "source": None}
     counts = {"left_out_rows": len(rows), "truncated_examples": 0}
     unscored = [f"{task}/{language}" for task, language in CELLS if language == "bn" and (task, language) not in cells]
     told = {"unseen_language": {"stand_in": "task_only"}, "strengths": {}, "stand_ins": {}, "unscored_cells": unscored}
