@@ -70,8 +70,8 @@ def adaptable(backbone: PreTrainedModel, names: Sequence[str]) -> list[str]:
         raise FlixError(f"{model} cannot be adapted: its output embedding reads anything but one state for each token.")
     if all(map(torch.equal, run.inputs[0][head], run.inputs[2][head])):
         raise FlixError(
-            f"{model} cannot be adapted: it reads padding as if it were text, so that rows of other lengths could not be "
-            "answered together."
+            f"{model} cannot be adapted: it reads padding as if it were text, so that rows of other lengths could not "
+            "be answered together."
         )
     if run.stateful:
         raise FlixError(

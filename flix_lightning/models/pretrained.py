@@ -26,10 +26,7 @@ from flix_lightning.models.damage import check_whole, damage
 from flix_lightning.models.precision import device_kind
 
 Quantization = Literal["4bit", "8bit"]
-LOCAL_RANKS = (
-    "LOCAL_RANK",
-    "SLURM_LOCALID",
-)  # the number of a process on its machine: Lightning's and torchrun's; srun's
+LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID")  # a process's number on its machine: Lightning's and torchrun's; srun's
 
 
 @checked("model")
@@ -115,9 +112,7 @@ def own_device() -> str:
     if kind != "cuda":
         return kind
     number = next((os.environ[name] for name in LOCAL_RANKS if name in os.environ), "0")
-    return (
-        f"cuda:{int(number) % torch.cuda.device_count()}"  # where each process sees its own GPU only, it is the first
-    )
+    return f"cuda:{int(number) % torch.cuda.device_count()}"  # 0 where each sees its own only
 
 
 def _quantized(quantization: Quantization, dtype: torch.dtype) -> BitsAndBytesConfig:

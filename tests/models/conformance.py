@@ -1,4 +1,4 @@
-"""What a family of transformers is judged by; `python -m tests.models.conformance` writes its table in docs/models.md."""
+"""What families of transformers are judged by; `python -m tests.models.conformance` puts it into docs/models.md."""
 
 import copy
 import re

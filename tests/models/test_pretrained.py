@@ -19,8 +19,8 @@ from flix_lightning.data.batches import EvalBatch
 from flix_lightning.data.tasks import Task
 from flix_lightning.data.tokens.encoding import IGNORE, cut, encode, generation_batch, prompt_tail, training_batch
 from flix_lightning.data.tokens.places import target_places
-from flix_lightning.models.backbone import load_backbone
 from flix_lightning.models import pretrained
+from flix_lightning.models.backbone import load_backbone
 from flix_lightning.models.pretrained import load_pretrained, own_device
 from flix_lightning.training.module import FlixModule
 from flix_lightning.training.optimization import Optimization
@@ -327,10 +327,8 @@ def test_a_quantized_model_trains_and_answers_in_a_mixed_batch(family, quantizat
     module.zero_grad()
     loss(batch, cells).backward()
     before = [bank.lora_a.grad.clone() for bank in module.banks]
-    assert (
-        len(module.eval().generate(EvalBatch(generation_batch(rows, pad, kind), cells, [*"abc"], TARGETS, [6] * 3)))
-        == 3
-    )
+    prompts = EvalBatch(generation_batch(rows, pad, kind), cells, [*"abc"], TARGETS, [6] * 3)
+    assert len(module.eval().generate(prompts)) == 3
     module.zero_grad()
     loss(batch, cells).backward()
     for bank, gradient in zip(module.banks, before):
