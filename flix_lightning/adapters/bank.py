@@ -11,6 +11,7 @@ rows of a feature side by side. Its metadata says in JSON whose rows these are:
     target_modules  ["down_proj", "k_proj", ...], the last parts of the module paths
     cells           [{"task": "ner", "language": "sw"}, ...], trained on
     tasks           {"ner": {"prompt": ..., "metric": ..., "max_target_tokens": ...}, ...}
+    model           {"_target_": ..., "name": ...}, the config section that loads the backbone; exports have it
     prompting       {"words": {"sw": "Swahili", ...}, "max_tokens": 1024}; banks of format 1 have none: their features
                     are started from, scored and exported, but no request is put into the words of training
     versions        {"flix-lightning": ..., "torch": ..., "transformers": ...}
@@ -60,6 +61,7 @@ class Bank:
     cells: tuple[Cell, ...]
     tasks: Mapping[str, Task]
     prompting: Prompting | None = PLAIN
+    model: Mapping[str, Any] | None = None
 
     @staticmethod
     def of(
@@ -181,6 +183,7 @@ class Bank:
             "cells": [{"task": c.task, "language": c.language, **dict(c.attributes)} for c in self.cells],
             "tasks": {name: _without_name(task) for name, task in self.tasks.items()},
             "prompting": self.prompting and asdict(self.prompting),
+            **({"model": self.model} if self.model else {}),
             "versions": {"flix-lightning": __version__, **{name: version_of(name) for name in VERSIONED}},
         }
         metadata = {"format": FORMAT, **{k: json.dumps(v, ensure_ascii=False) for k, v in schema.items()}}
@@ -243,6 +246,7 @@ def _from_schema(factors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
         cells=tuple(Cell(c.pop("task"), c.pop("language"), tuple(c.items())) for c in map(dict, schema["cells"])),
         tasks={name: Task(name=name, **_tuples(task)) for name, task in schema["tasks"].items()},
         prompting=Prompting.read(schema["prompting"]) if schema.get("prompting") else None,
+        model=schema.get("model"),
     )
 
 

@@ -24,12 +24,13 @@ def task(config: DictConfig) -> None:
 
     from flix_lightning.adapters.unseen import UnseenLanguage
     from flix_lightning.inference.generate import answer, parse_requests, read_requests, tell
+    from flix_lightning.inference.hub import is_on_hub
     from flix_lightning.training.runs import find_run
 
     file, typed = check("requests", Location | None, plain["requests"]), request_of(plain)
     if (file is None) == (typed is None):
         raise FlixError("requests: a file, or - for standard input; or one request: task=ner language=sw text=...")
-    run = find_run("run", plain["run"], plain["runs_dir"])
+    run = plain["run"] if is_on_hub(plain["run"]) else find_run("run", plain["run"], plain["runs_dir"])
     place = "the request" if typed is not None else "standard input" if file == STANDARD_INPUT else file
     if typed is not None:
         asked = parse_requests(place, json.dumps(typed).encode())

@@ -24,8 +24,9 @@ from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import build_mixture
 from flix_lightning.data.prompting import Prompting
 from flix_lightning.data.tokens.encoding import Encoded, cut, encode, generation_batch, prompt_tail
+from flix_lightning.inference.hub import downloaded, is_on_hub
 from flix_lightning.inference.requests import Text, cell_of, prompt_of
-from flix_lightning.models.backbone import Backbone, stored_backbone
+from flix_lightning.models.backbone import Backbone, section_of, stored_backbone
 from flix_lightning.models.generation import answers
 from flix_lightning.models.next_token import Sampling, likeliest
 from flix_lightning.models.positions import check_width
@@ -80,6 +81,7 @@ class FlixModel:
         """The adapters of a finished run on its backbone.
 
         Args:
+            run: its directory; or `hf://ORG/NAME[@REVISION]`, a bank that was exported there.
             device, strengths, unseen_language: see the class.
             trust_remote_code: run the Python code that comes with the backbone, if it is of that kind.
             trust: packages beside this one whose classes the run's config may name.
@@ -87,6 +89,9 @@ class FlixModel:
         Raises:
             FlixError: no finished run lies there.
         """
+        if is_on_hub(run):
+            served = (strengths, unseen_language)
+            return FlixModel.from_bank(downloaded(str(run)), None, device, trust_remote_code, trust, *served)
         config, run, trust = read_config(Path(run)), Path(run), packages(trust)
         backbone = stored_backbone(config["model"], trust_remote_code, trust)
         if "bank" not in config["adapter"]:
@@ -116,9 +121,26 @@ class FlixModel:
         return model
 
     @staticmethod
-    def from_bank(path: str | Path, backbone: Backbone, device: str | None = None) -> "FlixModel":
-        """The adapters of a bank file on a backbone of the caller's, as `load_tiny` and `load_pretrained` give it."""
-        return FlixModel(backbone, Bank.read(Path(path)), device)
+    def from_bank(
+        path: str | Path,
+        backbone: Backbone | None = None,
+        device: str | None = None,
+        trust_remote_code: bool = False,
+        trust: str | Sequence[str] = (),
+        strengths: Given = None,
+        unseen_language: UnseenLanguage = TASK_ONLY,
+    ) -> "FlixModel":
+        """The adapters of a bank file.
+
+        Args:
+            backbone: as `load_tiny` and `load_pretrained` give it; by default the one that the bank names.
+            device, trust_remote_code, trust, strengths, unseen_language: see `from_run`.
+        """
+        bank = Bank.read(Path(path))
+        if backbone is None:
+            section = bank.model or section_of(bank.backbone)
+            backbone = stored_backbone(section, trust_remote_code, packages(trust))
+        return FlixModel(backbone, bank, device, strengths, unseen_language)
 
     def cell(self, task: str, language: str, given: Text = "") -> Cell:
         """The cell of a request; see `requests.cell_of`."""

@@ -10,6 +10,9 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.common.targets import Trust, construct
 from flix_lightning.data.tokens.encoding import encode, training_batch
 
+EMBEDDED = {name: f"flix_lightning.models.{name}.load_{name}" for name in ("tiny", "tiny_bytes")}
+PRETRAINED = "flix_lightning.models.pretrained.load_pretrained"
+
 
 class Backbone(NamedTuple):
     """A transformers model, encoder-decoder or decoder-only, and its tokenizer."""
@@ -52,3 +55,8 @@ def stored_backbone(section: Mapping[str, Any], trust_remote_code: bool, trust: 
             "trust_remote_code=true."
         )
     return load_backbone(section, trust)
+
+
+def section_of(name: str) -> dict[str, Any]:
+    """The `model` section of a backbone that is known by its name alone."""
+    return {"_target_": EMBEDDED[name]} if name in EMBEDDED else {"_target_": PRETRAINED, "name": name}

@@ -20,8 +20,8 @@ from flix_lightning.inference.serving.names import read_name
 from flix_lightning.models.backbone import load_backbone
 from flix_lightning.models.tiny import load_tiny
 from flix_lightning.training.run import train
+from speed.vllm_server import INSTALLED, Server
 from tests.configs import SMALL, composed
-from tests.inference.serving.server import INSTALLED, Server
 
 pytestmark = [
     pytest.mark.vllm,
