@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,17 @@ import torch
 
 from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import Bank
-from flix_lightning.adapters.calibration import calibrate
 from flix_lightning.adapters.composition import Composer
-from flix_lightning.adapters.corrections import Calibration, load_corrections, read_corrections
+from flix_lightning.adapters.corrections import Calibration
 from flix_lightning.adapters.injection import inject
 from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill, without
 from flix_lightning.common.targets import packages
-from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.data.cells import Cell
-from flix_lightning.data.mixture import build_mixture
-from flix_lightning.data.prompting import Prompting
 from flix_lightning.data.tokens.encoding import Encoded, cut, encode, generation_batch, prompt_tail
+from flix_lightning.inference.corrected import add_corrections
 from flix_lightning.inference.hub import downloaded, is_on_hub
 from flix_lightning.inference.requests import Text, cell_of, prompt_of
 from flix_lightning.models.backbone import Backbone, section_of, stored_backbone
@@ -96,28 +92,10 @@ class FlixModel:
         backbone = stored_backbone(config["model"], trust_remote_code, trust)
         if "bank" not in config["adapter"]:
             return FlixModel(backbone, Bank.read(run), device, strengths, unseen_language)
-        model = FlixModel._corrected(config, run, backbone, device, trust)
-        model.composer = model.composer.with_strengths(Strengths.of(strengths))
-        model.unseen_language = unseen_language
-        return model
-
-    @staticmethod
-    def _corrected(
-        config: Mapping[str, Any], run: Path, backbone: Backbone, device: str | None, trust: Sequence[str]
-    ) -> "FlixModel":
-        """The bank of a calibration run with its corrections behind; it also knows the run's tasks and cells."""
         calibration = fill("adapter", Calibration, without(config["adapter"], "name"))
-        benchmark = load_benchmark(config["benchmark"], trust)
-        cells, model = build_mixture(config, benchmark).train, FlixModel(backbone, calibration.read(), device)
-        composer = calibration.composer(model.composer, cells)
-        rows = composer.total_rank - model.composer.total_rank
-        model.active, corrections = calibrate(model.backbone, rows, calibration.rank is None)
-        load_corrections(corrections, read_corrections(run))
-        model.composer, known = composer, dict.fromkeys((*model.bank.cells, *cells))
-        prompting = Prompting.of(benchmark, config["data"]["max_prompt_tokens"]).after(model.bank.prompting)
-        model.bank = replace(
-            model.bank, tasks={**model.bank.tasks, **benchmark.tasks}, cells=tuple(known), prompting=prompting
-        )
+        model = FlixModel(backbone, calibration.read(), device, None, unseen_language)
+        add_corrections(model, calibration, config, run, trust)
+        model.composer = model.composer.with_strengths(Strengths.of(strengths))
         return model
 
     @staticmethod

@@ -2,10 +2,12 @@
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from flix_lightning.adapters.bank import Bank
 from flix_lightning.common.errors import FlixError
 from flix_lightning.inference.export.folders import export
 from flix_lightning.inference.hub import downloaded
@@ -92,3 +94,11 @@ def test_a_bank_that_was_exported_loads_without_a_backbone(run):
     wanted = FlixModel.from_run(run, "cpu").generate(*request, max_new_tokens=8)
     assert FlixModel.from_bank(folder, device="cpu").generate(*request, max_new_tokens=8) == wanted
     assert FlixModel.from_bank(run, device="cpu").generate(*request, max_new_tokens=8) == wanted, "by its name"
+
+
+def test_a_bank_may_name_a_backbone_of_this_project_only(run):
+    bank = Bank.read(run)
+    replace(bank, model={"_target_": "os.system", "command": "touch done"}).write("bank.safetensors")
+    with pytest.raises(FlixError, match="os.system"):
+        FlixModel.from_bank("bank.safetensors", device="cpu")
+    assert not Path("done").exists()
