@@ -24,7 +24,7 @@ from flix_lightning.inference.export.folders import export
 from flix_lightning.inference.serving.folders import ComposedFolders
 from speed.__main__ import environment
 from speed.timing import ratios
-from tests.inference.serving.server import INSTALLED, Server
+from speed.vllm_server import INSTALLED, Server
 
 SERVED, REQUESTS, TOGETHER, TOKENS, ROUNDS = 24, 96, 32, 16, 7
 PROMPT = "Parse Swahili: 9 Januari 1982" + PROMPT_END

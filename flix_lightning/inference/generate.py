@@ -63,7 +63,7 @@ def _request(place: str, line: bytes) -> dict[str, Any]:
 
 @checked("")
 def answer(
-    run: Path,
+    run: str | Path,
     place: str,
     asked: Sequence[Mapping[str, Any]],
     batch_size: Count = 64,
@@ -81,7 +81,7 @@ def answer(
     """The requests, each with the `answer` of a finished run, or with drawn `answers` where a number is asked for.
 
     Args:
-        run: its directory.
+        run: its directory, or `hf://ORG/NAME`.
         place: where the requests come from, for messages.
         asked: mappings with a task, a language, the fields of the task's prompt and values on further axes.
         batch_size, max_new_tokens: see `FlixModel.generate`.

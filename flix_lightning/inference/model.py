@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,18 @@ import torch
 
 from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import Bank, is_bank
-from flix_lightning.adapters.calibration import calibrate
 from flix_lightning.adapters.composition import Composer
-from flix_lightning.adapters.corrections import Calibration, load_corrections, read_corrections
+from flix_lightning.adapters.corrections import Calibration
 from flix_lightning.adapters.injection import inject
 from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill, without
 from flix_lightning.common.targets import packages
-from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.data.cells import Cell
-from flix_lightning.data.mixture import build_mixture
-from flix_lightning.data.prompting import Prompting
 from flix_lightning.data.tokens.encoding import Encoded, cut, encode, generation_batch, prompt_tail
+from flix_lightning.inference.corrected import add_corrections
+from flix_lightning.inference.hub import downloaded, is_on_hub
 from flix_lightning.inference.requests import Text, cell_of, prompt_of
 from flix_lightning.models.backbone import Backbone, bank_section, stored_backbone
 from flix_lightning.models.generation import answers
@@ -80,7 +77,7 @@ class FlixModel:
         """The adapters of a finished run, or of a bank, on the backbone that they were trained on.
 
         Args:
-            run: a run's folder; a bank file or its folder.
+            run: a run's folder; a bank file or its folder; or `hf://ORG/NAME[@REVISION]`, a bank exported there.
             device, strengths, unseen_language: see the class.
             trust_remote_code: run the Python code that comes with the backbone, if it is of that kind.
             trust: packages beside this one whose classes the run's config may name.
@@ -88,43 +85,40 @@ class FlixModel:
         Raises:
             FlixError: neither lies there.
         """
-        run, trust = Path(run), packages(trust)
-        if is_bank(run):
-            bank = Bank.read(run)
-            backbone = stored_backbone(bank_section(bank), trust_remote_code, trust)
-            return FlixModel(backbone, bank, device, strengths, unseen_language)
-        config = read_config(run)
+        place = downloaded(str(run)) if is_on_hub(run) else Path(run)
+        if is_bank(place):
+            served = (strengths, unseen_language)
+            return FlixModel.from_bank(place, None, device, trust_remote_code, trust, *served)
+        config, run, trust = read_config(place), place, packages(trust)
         backbone = stored_backbone(config["model"], trust_remote_code, trust)
         if "bank" not in config["adapter"]:
             return FlixModel(backbone, Bank.read(run), device, strengths, unseen_language)
-        model = FlixModel._corrected(config, run, backbone, device, trust)
-        model.composer = model.composer.with_strengths(Strengths.of(strengths))
-        model.unseen_language = unseen_language
-        return model
-
-    @staticmethod
-    def _corrected(
-        config: Mapping[str, Any], run: Path, backbone: Backbone, device: str | None, trust: Sequence[str]
-    ) -> "FlixModel":
-        """The bank of a calibration run with its corrections behind; it also knows the run's tasks and cells."""
         calibration = fill("adapter", Calibration, without(config["adapter"], "name"))
-        benchmark = load_benchmark(config["benchmark"], trust)
-        cells, model = build_mixture(config, benchmark).train, FlixModel(backbone, calibration.read(), device)
-        composer = calibration.composer(model.composer, cells)
-        rows = composer.total_rank - model.composer.total_rank
-        model.active, corrections = calibrate(model.backbone, rows, calibration.rank is None)
-        load_corrections(corrections, read_corrections(run))
-        model.composer, known = composer, dict.fromkeys((*model.bank.cells, *cells))
-        prompting = Prompting.of(benchmark, config["data"]["max_prompt_tokens"]).after(model.bank.prompting)
-        model.bank = replace(
-            model.bank, tasks={**model.bank.tasks, **benchmark.tasks}, cells=tuple(known), prompting=prompting
-        )
+        model = FlixModel(backbone, calibration.read(), device, None, unseen_language)
+        add_corrections(model, calibration, config, run, trust)
+        model.composer = model.composer.with_strengths(Strengths.of(strengths))
         return model
 
     @staticmethod
-    def from_bank(path: str | Path, backbone: Backbone, device: str | None = None) -> "FlixModel":
-        """The adapters of a bank file on a backbone of the caller's, as `load_tiny` and `load_pretrained` give it."""
-        return FlixModel(backbone, Bank.read(Path(path)), device)
+    def from_bank(
+        path: str | Path,
+        backbone: Backbone | None = None,
+        device: str | None = None,
+        trust_remote_code: bool = False,
+        trust: str | Sequence[str] = (),
+        strengths: Given = None,
+        unseen_language: UnseenLanguage = TASK_ONLY,
+    ) -> "FlixModel":
+        """The adapters of a bank file.
+
+        Args:
+            backbone: as `load_tiny` and `load_pretrained` give it; by default the one that the bank names.
+            device, trust_remote_code, trust, strengths, unseen_language: see `from_run`.
+        """
+        bank = Bank.read(Path(path))
+        if backbone is None:
+            backbone = stored_backbone(bank_section(bank), trust_remote_code, packages(trust))
+        return FlixModel(backbone, bank, device, strengths, unseen_language)
 
     def cell(self, task: str, language: str, given: Text = "") -> Cell:
         """The cell of a request; see `requests.cell_of`."""

@@ -102,10 +102,9 @@ from transformers import {auto}, AutoTokenizer
 model = {auto}.from_pretrained("path/of/this/folder")
 tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder")""",
     "bank": """\
-from flix_lightning.inference.model import FlixModel
-from flix_lightning.models.pretrained import load_pretrained
+from flix_lightning import FlixModel
 
-model = FlixModel.from_bank("path/of/this/folder/adapter.safetensors", load_pretrained("{backbone}"))
+model = FlixModel.from_bank("path/of/this/folder")
 print(model.generate(["..."], task="...", language="..."))""",
 }
 NOTES = {

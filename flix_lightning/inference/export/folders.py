@@ -14,6 +14,7 @@ from flix_lightning.common.files import escaped, whole_folder
 from flix_lightning.common.settings import Count, Location, Text, checked
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import ALL
+from flix_lightning.inference import hub
 from flix_lightning.inference.export.card import UNSERVED, write_card
 from flix_lightning.inference.export.composed import check_lora, merged_model, one_composition, served_rank, write_lora
 from flix_lightning.inference.export.features import export_features
@@ -32,6 +33,7 @@ def export(
     base_model_name_or_path: Text | None = None,
     strengths: Mapping[str, Any] | None = None,
     unseen_language: UnseenLanguage = TASK_ONLY,
+    push: Text | None = None,
     trust: str | tuple[str, ...] = (),
     trust_remote_code: bool = False,
 ) -> list[Path]:
@@ -48,6 +50,7 @@ def export(
         lora_rank: of every LoRA, filled up with zeros; by default the smallest that vLLM can serve and that holds all,
             and of a feature its own.
         base_model_name_or_path: of every LoRA: where a reader finds the backbone; by default its name.
+        push: a repository of the Hugging Face hub, ORG/NAME, that gets what was written.
         strengths, unseen_language: what serves the cells, as in `FlixModel.from_run`.
         trust: as in `FlixModel.from_run`.
         trust_remote_code: run the Python code that comes with the run's model.
@@ -55,6 +58,8 @@ def export(
     Raises:
         FlixError: the run is unfinished, or an unknown format, task or pair.
     """
+    if push is not None:
+        hub.check_repository(push)
     place = Path(run)
     record = None if is_bank(place) else read_record(place)
     folder = Path(out) if out else (place.parent if place.is_file() else place) / "export" / to
@@ -63,16 +68,20 @@ def export(
     _check_used(to, ("bank", "backbone"), strengths=strengths, unseen_language=unseen_language != TASK_ONLY)
     _check_used(to, ("bank", "backbone", "merged"), base_model_name_or_path=base_model_name_or_path)
     model = FlixModel.from_run(run, "cpu", trust_remote_code, trust, strengths, unseen_language)
-    if to == "backbone":
-        return [export_backbone(model, folder)]
     chosen = chosen_cells(model, record, cells)
-    if to == "bank":
-        return [export_bank(model, record, chosen, folder)]
+    if to == "backbone":
+        made = [export_backbone(model, folder)]
+    elif to == "bank":
+        made = [export_bank(model, record, chosen, folder)]
+    elif to == "features":
+        made = [export_features(model, record, chosen, folder, cells == ALL, lora_rank, base_model_name_or_path)]
+    else:
+        made = export_cells(model, record, to, chosen, folder, lora_rank, base_model_name_or_path)
     if model.backbone.config.is_encoder_decoder:
         print(UNSERVED, file=sys.stderr)
-    if to == "features":
-        return [export_features(model, record, chosen, folder, cells == ALL, lora_rank, base_model_name_or_path)]
-    return export_cells(model, record, to, chosen, folder, lora_rank, base_model_name_or_path)
+    if push is not None:
+        print(f"pushed to {hub.push(made, push)}", file=sys.stderr)
+    return made
 
 
 def _check_used(to: str, without: Collection[str], **settings: Any) -> None:

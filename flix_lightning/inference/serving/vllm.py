@@ -7,6 +7,7 @@ loads and keeps. See docs/serving.md.
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.unseen import UnseenLanguage
 from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.common.settings import fill
+from flix_lightning.inference.hub import downloaded, is_on_hub
 from flix_lightning.inference.serving.folders import ComposedFolders, trim
 
-BANK = "FLIX_VLLM_BANK"  # a bank file or a finished run; or several, NAME=PATH:NAME=PATH
+BANK = "FLIX_VLLM_BANK"  # a bank file, a finished run or hf://ORG/NAME; or several, NAME=PATH:NAME=PATH
 CACHE = "FLIX_VLLM_CACHE"  # where composed folders are kept; by default in the user's cache directory
 CACHE_MIB = "FLIX_VLLM_CACHE_MIB"  # the cache is brought below this when a server starts
 UNSEEN_LANGUAGE = "FLIX_VLLM_UNSEEN_LANGUAGE"  # the policy: task_only, mean, family or script
@@ -91,11 +93,18 @@ def banks_named(value: str) -> dict[str, Path]:
     """Name -> path, from the environment's text.
 
     Raises:
-        FlixError: several of which one has no name.
+        FlixError: several of which one has no name, or one that is not on the hub.
     """
-    if Path(value).expanduser().exists() or os.pathsep not in value and "=" not in value:
-        return {"": Path(value).expanduser()}
-    pairs = [part.partition("=") for part in value.split(os.pathsep)]
-    if not all(name and path for name, _, path in pairs):
+    if is_on_hub(value) or Path(value).expanduser().exists():
+        return {"": _place(value)}
+    several = [part.partition("=") for part in re.split(f"{os.pathsep}(?=[^{os.pathsep}=/]+=)", value)]
+    if len(several) == 1 and not several[0][1]:
+        return {"": _place(value)}
+    found = {name: _place(path) for name, equals, path in several if name and equals and path}
+    if len(found) < len(several):
         raise FlixError(f"{BANK}: a path, or NAME=PATH separated by {os.pathsep!r}; got {value!r}.")
-    return {name: Path(path).expanduser() for name, _, path in pairs}
+    return found
+
+
+def _place(named: str) -> Path:
+    return downloaded(named) if is_on_hub(named) else Path(named).expanduser()

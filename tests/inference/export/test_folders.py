@@ -16,6 +16,8 @@ from flix_lightning.inference.model import FlixModel
 from flix_lightning.models.tiny import load_tiny
 from flix_lightning.training.results import read_record
 from tests.commands.test_commands import run_command
+from tests.configs import untrained_backbone
+from tests.inference.serving.toy import toy_bank
 
 TEXT = "9 Januari 1982"
 HELD_OUT = ("semantic_parsing", "sw")
@@ -184,3 +186,12 @@ def test_a_cell_with_strengths_and_relatives_in_the_place_of_its_language(run, m
     ours.composer = ours.serving([], {"task": 0.5, "language": {"gu": {"bn": 1}}})
     wanted = logits(ours, "semantic_parsing", "gu", prompt)
     torch.testing.assert_close(logits(theirs, "", "", prompt), wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind, told", [("t5", True), ("llama", False)])
+def test_that_no_server_takes_an_encoder_decoder_is_told(run, kind, told, monkeypatch, capsys):
+    model = FlixModel(untrained_backbone(kind), toy_bank(kind=kind), "cpu")
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda *settings: model))
+    (folder,) = export(str(run), "peft", "ner/sw", out="loras")
+    assert ("do not serve encoder-decoder" in capsys.readouterr().err) == told
+    assert ("do not serve encoder-decoder" in (folder / "README.md").read_text()) == told

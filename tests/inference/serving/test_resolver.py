@@ -94,7 +94,10 @@ def test_several_banks_and_a_policy(plugin, bank, monkeypatch, caplog):
     "settings, told",
     [
         ({"FLIX_VLLM_BANK": "nowhere.safetensors"}, "there is no file 'nowhere.safetensors'"),
-        ({"FLIX_VLLM_BANK": "a=one:two"}, "FLIX_VLLM_BANK: a path, or NAME=PATH"),
+        ({"FLIX_VLLM_BANK": "one:b=two"}, "FLIX_VLLM_BANK: a path, or NAME=PATH"),
+        ({"FLIX_VLLM_BANK": "a=one:a=two"}, "FLIX_VLLM_BANK: a path, or NAME=PATH"),
+        ({"FLIX_VLLM_BANK": "a=:b=two"}, "FLIX_VLLM_BANK: a path, or NAME=PATH"),
+        ({"FLIX_VLLM_BANK": "hf://org/none"}, "hub: 'hf://org/none' is not in"),
         ({"FLIX_VLLM_BANK": "{bank}", "FLIX_VLLM_CACHE_MIB": "lots"}, "FLIX_VLLM_CACHE_MIB: a whole number"),
         ({"FLIX_VLLM_BANK": "{bank}", "FLIX_VLLM_UNSEEN_LANGUAGE": "famly"}, "FLIX_VLLM_UNSEEN_LANGUAGE.*family"),
         ({"FLIX_VLLM_BANK": "{bank}", "FLIX_VLLM_UNSEEN_LANGUAGE": "few_shot"}, "unseen_language: few_shot"),
@@ -106,3 +109,10 @@ def test_a_setting_that_cannot_be_stops_the_server_at_its_start(plugin, bank, mo
     with pytest.raises(FlixError, match=told):
         plugin.register()
     assert plugin.registered == {}
+
+
+def test_names_of_several_banks(plugin, monkeypatch):
+    monkeypatch.setattr(plugin, "downloaded", lambda named: Path("hub", named.removeprefix("hf://")))
+    assert plugin.banks_named("runs/a=b") == {"runs/a": Path("b")}
+    assert plugin.banks_named("hf://o/n@v1") == {"": Path("hub/o/n@v1")}
+    assert plugin.banks_named("a=hf://o/n:b=/x:y/z") == {"a": Path("hub/o/n"), "b": Path("/x:y/z")}

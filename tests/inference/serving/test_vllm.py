@@ -20,8 +20,9 @@ from flix_lightning.inference.serving.names import read_name
 from flix_lightning.models.backbone import load_backbone
 from flix_lightning.models.tiny import load_tiny
 from flix_lightning.training.run import train
+from speed.vllm_server import INSTALLED, Server
 from tests.configs import SMALL, composed
-from tests.inference.serving.server import INSTALLED, Server
+from tests.inference.serving.toy import toy_bank
 
 pytestmark = [
     pytest.mark.vllm,
@@ -83,7 +84,8 @@ def server(run, wide, tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     (backbone,) = export(str(run), "backbone", out=str(folder / "backbone"))
     shutil.copy(run / ADAPTER, folder / "replaced.safetensors")
-    banks = {"run": run, "wide": wide, "replaced": folder / "replaced.safetensors"}
+    toy_bank().write(folder / "other.safetensors")
+    banks = {"run": run, "wide": wide, **{name: folder / f"{name}.safetensors" for name in ("replaced", "other")}}
     settings = {
         "FLIX_VLLM_BANK": ":".join(f"{name}={path}" for name, path in banks.items()),
         "FLIX_VLLM_CACHE": str(folder / "cache"),
@@ -202,3 +204,8 @@ def test_a_deleted_cache_is_composed_again_where_vllm_asks_again(run, server):
     prompt = reference.prompt("ner/fi", TEXTS[1])
     status, answer = server.complete("run:ner/fi", prompt, TOKENS)
     assert status == 200 and reference.check("ner/fi", prompt, answer) < 1e-4 and server.lives()
+
+
+def test_a_bank_of_another_backbone_is_refused(server):
+    assert server.complete("other:ner/sw", "a", 2)[0] in (400, 404)
+    assert server.complete("run:ner/sw", "a", 2)[0] == 200

@@ -1,4 +1,4 @@
-"""A vLLM server for tests: its own environment, its own process, requests over HTTP."""
+"""A vLLM server to measure and to test: its own environment, its own process, requests over HTTP."""
 
 import json
 import os
@@ -12,8 +12,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from tests.configs import ROOT
-
+ROOT = Path(__file__).parent.parent
 ENVIRONMENT = ROOT / ".venv-vllm"  # made by `make test-vllm`
 PYTHON = Path(os.environ.get("VLLM_PYTHON") or ENVIRONMENT / "bin/python")
 INSTALLED = "VLLM_PYTHON" in os.environ or (ENVIRONMENT / ".installed").is_file()

@@ -1,4 +1,4 @@
-"""A small trained run to export."""
+"""A small trained run to export and serve."""
 
 from pathlib import Path
 
