@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from flix_lightning.adapters.active import ActiveComposition
-from flix_lightning.adapters.bank import Bank, is_bank
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.bank_file import is_bank
 from flix_lightning.adapters.calibration import calibrate
 from flix_lightning.adapters.corrections import Calibration, load_corrections, read_corrections
 from flix_lightning.adapters.injection import inject

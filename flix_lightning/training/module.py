@@ -12,7 +12,8 @@ from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from flix_lightning.adapters.active import ActiveComposition
-from flix_lightning.adapters.bank import ADAPTER, Bank
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.bank_file import ADAPTER
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.dropout import FeatureDropout
 from flix_lightning.adapters.features import Feature

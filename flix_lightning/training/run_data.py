@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flix_lightning.adapters.bank import bank_file
+from flix_lightning.adapters.bank_file import bank_file
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import write_whole
 from flix_lightning.common.settings import fill
