@@ -14,7 +14,6 @@ from flix_lightning.training.sections import Sections
 # Keys that say where and how a run is computed, not what: changing them continues the same run.
 INCIDENTAL = (
     "runs_dir",
-    "run_dir",
     "logger",
     "trust",
     "dry_run",
