@@ -82,7 +82,7 @@ class Bank:
         """Module path -> the update that serves a cell, weights and scaling folded in; no backbone is needed.
 
         Args:
-            composer: of this bank's features, with the strengths to serve by.
+            composer: of this bank's features, with the strengths to apply.
 
         Raises:
             FlixError: none of the cell's features is known.
@@ -100,7 +100,7 @@ class Bank:
 
     @torch.no_grad()
     def load_into(self, backbone: PreTrainedModel, composer: Composer) -> list[Feature]:
-        """Copy the factors of every feature that both sides know, matched by name; returns these features.
+        """Copy the factors of the features that bank and model share, matched by name; returns these features.
 
         Raises:
             FlixError: other modules, widths, scaling or ranks, or no feature in common. Nothing is copied then.
@@ -128,11 +128,11 @@ class Bank:
 
     def _check_modules(self, own: Mapping[str, Tensor], scaling: float) -> None:
         if own.keys() != self.factors.keys():
-            odd = sorted(own.keys() ^ self.factors.keys())
-            side = "this model lacks" if odd[0] in self.factors else "the bank lacks"
+            differing = sorted(own.keys() ^ self.factors.keys())
+            side = "this model lacks" if differing[0] in self.factors else "the bank lacks"
             raise FlixError(
-                f"bank: trained on {self.backbone!r} with other modules: {len(odd)} factors differ; "
-                f"{side} {odd[0]!r}. Backbone and adapter.target_modules must agree."
+                f"bank: trained on {self.backbone!r} with other modules: {len(differing)} factors differ; "
+                f"{side} {differing[0]!r}. Backbone and adapter.target_modules must agree."
             )
         for name, factor in own.items():
             if factor.shape[1:] != self.factors[name].shape[1:]:
@@ -205,7 +205,7 @@ def _without_name(task: Task) -> dict[str, Any]:
 
 
 def _tuples(section: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON's lists as the tuples they were."""
+    """Lists read from JSON, as tuples again."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
 
 

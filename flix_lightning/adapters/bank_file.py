@@ -1,9 +1,9 @@
-"""The file of a bank: every feature's factors, and the words to read them by.
+"""The file of a bank: every feature's factors, and the metadata that describes them.
 
 The file is safetensors. Its tensors are `<module path>.lora_a` (ranks, in) and `<module path>.lora_b` (ranks, out), the
-rows of a feature side by side. Its metadata says in JSON whose rows these are:
+rows of a feature contiguous. Its metadata is JSON:
 
-    format          flix_lightning.bank/2; another number where a reader of the one before would answer otherwise
+    format          flix_lightning.bank/2; a new number wherever an older reader would give other answers
     backbone        "tiny"
     axes            ["task", "language"]
     ranks           {"task=ner": 4, "task=qa_in_lang": 4, "language=sw": 2, ...}, in the order of the rows
@@ -11,8 +11,8 @@ rows of a feature side by side. Its metadata says in JSON whose rows these are:
     target_modules  ["down_proj", "k_proj", ...], the last parts of the module paths
     cells           [{"task": "ner", "language": "sw"}, ...], trained on
     tasks           {"ner": {"prompt": ..., "metric": ..., "max_target_tokens": ...}, ...}
-    prompting       {"words": {"sw": "Swahili", ...}, "max_tokens": 1024}; banks of format 1 have none: their features
-                    are started from, scored and exported, but no request is put into the words of training
+    prompting       {"words": {"sw": "Swahili", ...}, "max_tokens": 1024}; absent in format 1: such banks are scored,
+                    exported and started from, but take no requests, whose prompts they cannot word
     model           {"_target_": ..., "name": ...}, the `model` section that loads the backbone, or null
     versions        {"flix-lightning": ..., "torch": ..., "transformers": ...}
 """
