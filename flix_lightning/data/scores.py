@@ -1,4 +1,4 @@
-"""Per-cell scores: one metric a cell, summed exactly over processes, and their means."""
+"""Scores by cell: one metric for each, summed exactly over processes, and their means."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -27,7 +27,7 @@ class CellScores(nn.Module):
         )
 
     def update(self, cells: Sequence[Cell], predictions: Sequence[str], targets: Sequence[str]) -> None:
-        """Count answers; white space around either side is no part of it, since decoding may lose it."""
+        """Add answers; surrounding white space is ignored, since decoding may lose it."""
         for number, prediction, target in zip((self._number[c] for c in cells), predictions, targets, strict=True):
             self.metrics[number].update([prediction.strip()], [target.strip()])
 
