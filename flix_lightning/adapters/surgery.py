@@ -157,7 +157,7 @@ def _joined_pair(first: Bank, other: Bank, number: int) -> Bank:
 
 
 def _joined_prompting(first: Prompting | None, other: Prompting | None, number: int) -> Prompting | None:
-    """The words of both."""
+    """The words of prompts of both banks."""
     if first is None or other is None:
         if first is not other:
             raise FlixError(

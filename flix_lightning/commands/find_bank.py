@@ -10,7 +10,7 @@ def find_bank(place: str, named: Any, runs_dir: Any) -> Path:
     Raises:
         FlixError: neither is meant, or several runs are.
     """
-    from flix_lightning.adapters.bank import is_bank
+    from flix_lightning.adapters.bank_file import is_bank
     from flix_lightning.inference.hub import downloaded, is_on_hub
     from flix_lightning.training.runs import find_run
 

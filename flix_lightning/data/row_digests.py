@@ -1,4 +1,4 @@
-"""What rows a cell's split has, in one number: equal for equal examples in the same order, wherever they lie."""
+"""Digests of the rows of a cell's split: equal for equal examples in the same order, wherever they are stored."""
 
 import hashlib
 import json

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning import Trainer
 
-from flix_lightning.adapters.bank import bank_file
+from flix_lightning.adapters.bank_file import bank_file
 from flix_lightning.adapters.corrections import CORRECTIONS
 from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage

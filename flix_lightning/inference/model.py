@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from flix_lightning.adapters.active import ActiveComposition
-from flix_lightning.adapters.bank import Bank, is_bank
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.bank_file import is_bank
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.corrections import Calibration
 from flix_lightning.adapters.injection import inject

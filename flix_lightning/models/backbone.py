@@ -45,10 +45,10 @@ def load_backbone(section: Mapping[str, Any], trust: Trust = ()) -> Backbone:
 
 
 def stored_backbone(section: Mapping[str, Any], trust_remote_code: bool, trust: Trust = ()) -> Backbone:
-    """The backbone of a finished run; that its trainer trusted a model's own Python code says nothing here.
+    """The backbone of a finished run; the user decides anew whether to trust a model's own Python code.
 
     Raises:
-        FlixError: the model brings code, and nobody here asked to run it.
+        FlixError: the model brings code, and `trust_remote_code` is false.
     """
     if section.get("trust_remote_code") and not trust_remote_code:
         raise FlixError(

@@ -43,7 +43,7 @@ def load_pretrained(
 
     Args:
         name: on the model hub, or a local folder.
-        dtype: of the frozen weights; of the products where these are quantized.
+        dtype: of the frozen weights; of the products if these are quantized.
         attention: transformers' `attn_implementation`; its own choice when not given.
         quantization: `4bit` (NF4, double quantization) or `8bit`, by bitsandbytes; on a CPU too.
         chat_template: put each prompt into the tokenizer's chat template, as a user's turn.
@@ -91,7 +91,7 @@ def load_pretrained(
 def _ready(tokenizer: PreTrainedTokenizerBase, name: str, chat_template: bool) -> PreTrainedTokenizerBase:
     """Give the tokenizer a padding token, and the end of text that stands after an answer.
 
-    It keeps its chat template only where that is asked for: `encode` follows the tokenizer.
+    Its chat template is kept only if requested: `encode` uses the tokenizer's.
     """
     if tokenizer.eos_token_id is None:
         raise FlixError(f"model.name {name!r}: its tokenizer has no end-of-text token; add eos_token to its config.")
@@ -128,7 +128,7 @@ def _quantized(quantization: Quantization, dtype: torch.dtype) -> BitsAndBytesCo
 
 
 def _remedy(name: str, error: Exception) -> str:
-    """What a user can do about a model that does not load; the library's own words where nothing better is known."""
+    """What to do about a model that does not load; by default the library's message."""
     told, cause = " ".join(str(error).split()), error.__cause__
     if found := damage(Path(name)):
         return found

@@ -21,7 +21,7 @@ class CalibratedModule(FlixModule):
     """A `FlixModule` that holds a trained bank, and after `calibrate` trains corrections of it only."""
 
     def calibrate(self, composer: Composer, biases: bool) -> None:
-        """Freeze the adapters as they are and put corrections, the composer's last ranks, beside them."""
+        """Freeze the adapters and add corrections, the composer's last ranks."""
         self.bank_ranks, self.composer = self.composer.total_rank, composer
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)

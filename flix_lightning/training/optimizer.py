@@ -25,7 +25,7 @@ class Optimization:
         warmup_steps: steps from 0 to the peak.
         decay: from the peak to 0 at `max_steps`, or `constant`.
         weight_decay: as in AdamW.
-        axis_lr: axis -> what the learning rate of its features is multiplied by; 1 where not given.
+        axis_lr: axis -> factor on the learning rate of its features; 1 for other axes.
     """
 
     lr: Positive
@@ -44,7 +44,7 @@ class Optimization:
                 raise unknown("axis of optimizer.axis_lr", axis, trained)
 
     def row_lr(self, axes: Mapping[str, slice], rows: int) -> Tensor | None:
-        """(rows,), what the learning rate of every row of the factors is multiplied by; None for 1 throughout.
+        """(rows,), the factor on the learning rate of every row of the factors; None for 1 throughout.
 
         Args:
             axes: axis -> its rows.
@@ -66,20 +66,20 @@ class Optimization:
 
 @checked("optimizer")
 class ActiveRowsAdamW(torch.optim.Optimizer):
-    """AdamW (Loshchilov and Hutter, 2019) over rows that come and go.
+    """AdamW (Loshchilov and Hutter, 2019) over the rows that are active in a step.
 
     Every parameter is (ranks, width). Rows of features that no example of the step activated keep their weights,
     moments and step count: a rare language is neither moved by stale momentum nor decayed, and its bias correction
     counts its own updates. With every row active this is AdamW.
 
-    A parameter may be the working rows of a larger tensor (see `WorkingSet`): weights and moments are then that
-    tensor's, the gradient alone is the parameter's, and a step costs what the working rows cost.
+    A parameter may be the working rows of a larger tensor (see `WorkingSet`): weights and moments are then those
+    of that tensor, the gradient is the parameter's, and the cost of a step follows the working rows.
 
     Args:
         parameters: (name, parameter), all with the same number of rows; a state is found by name.
         lr: learning rate.
         betas, eps, weight_decay: as in AdamW.
-        wholes: parameter -> the (ranks, width) that it holds working rows of, where it is not the whole itself.
+        wholes: parameter -> the (ranks, width) tensor that it holds working rows of; absent for whole parameters.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update `active_rows`, (active ranks,) row numbers in rising order; all rows while it is None.
 
-        `gradient_rows`, (active ranks,), says where these rows' gradients stand; in the same rows while it is None.
+        `gradient_rows`, (active ranks,), are the rows of their gradients; the same rows while it is None.
         `row_lr`, (ranks,), multiplies the learning rate of each row; by 1 while it is None.
         """
         loss = None
@@ -137,7 +137,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
         updates = state[0]["updates"].index_select(0, rows) + 1
         state[0]["updates"].index_copy_(0, rows, updates)
         beta1, beta2 = group["betas"]
-        # first / debias1 / (sqrt(second / debias2) + eps), with the corrections drawn into the divisor
+        # first / debias1 / (sqrt(second / debias2) + eps), with the corrections moved into the divisor
         scale = _debias(beta1, updates) * _debias(beta2, updates).rsqrt()
         floor = _debias(beta1, updates) * group["eps"]
         factor = None if self.row_lr is None else self.row_lr.to(rows.device)[rows, None]
@@ -147,7 +147,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
             gradients = [p.grad.index_select(0, at) for p in parameters[part] if p.grad is not None]
             kept = wholes[part], [s["exp_avg"] for s in state[part]], [s["exp_avg_sq"] for s in state[part]]
             everything = len(rows) == len(wholes[0])
-            active = kept if everything else [[tensor.index_select(0, rows) for tensor in some] for some in kept]
+            active = kept if everything else [[tensor.index_select(0, rows) for tensor in tensors] for tensors in kept]
             weights, first, second = active
             torch._foreach_lerp_(first, gradients, 1 - beta1)
             torch._foreach_mul_(second, beta2)
@@ -165,7 +165,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
                 whole.index_copy_(0, rows, values)
 
     def _rows(self, whole: Tensor) -> tuple[Tensor, Tensor]:
-        """The active rows, and where their gradients stand."""
+        """The active rows, and the rows of their gradients."""
         rows = self.active_rows
         rows = torch.arange(len(whole), device=whole.device) if rows is None else rows.to(whole.device)
         return rows, rows if self.gradient_rows is None else self.gradient_rows.to(whole.device)

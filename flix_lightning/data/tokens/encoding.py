@@ -23,8 +23,8 @@ def encode(
 ) -> list[Encoded]:
     """Tokenise pairs.
 
-    A tokenizer with a chat template has each prompt in it, as a user's turn. Else a decoder-only prompt keeps the
-    tokenizer's begin token and ends in `PROMPT_END`, and an encoder's is as the tokenizer makes it.
+    A tokenizer with a chat template gets each prompt as a user's turn. Otherwise a decoder-only prompt keeps the
+    tokenizer's begin token and ends in `PROMPT_END`, and an encoder's prompt keeps its special tokens.
     """
     eos = tokenizer.eos_token_id
     if tokenizer.chat_template:
@@ -39,7 +39,7 @@ def encode(
 
 
 def cut(row: Encoded, max_prompt: int, max_target: int, tail: int = 1) -> Encoded:
-    """Shorten what is too long before its end: the last `tail` tokens of a prompt and the last of a target stay."""
+    """Truncate prompt and target, keeping the last `tail` tokens of the prompt and the last token of the target."""
     prompt, target = row
     if len(prompt) > max_prompt:
         tail = min(tail, max_prompt)
@@ -55,12 +55,12 @@ MARK = "0123456789"  # stands for a prompt or an answer while a chat template is
 def _chat(tokenizer: PreTrainedTokenizerBase, prompt: str, *answer: str) -> str:
     """A user's turn, up to where the answer begins; or the whole exchange when the answer is given."""
     turns = [{"role": "user", "content": prompt}, *({"role": "assistant", "content": text} for text in answer)]
-    options = {"add_generation_prompt": not answer, "enable_thinking": False}  # templates ignore what they do not know
+    options = {"add_generation_prompt": not answer, "enable_thinking": False}  # templates ignore unknown arguments
     return tokenizer.apply_chat_template(turns, tokenize=False, **options)
 
 
 def prompt_tail(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The number of tokens that end every prompt, whatever it says."""
+    """The number of tokens that every prompt ends with."""
     if not tokenizer.chat_template:
         return 1
     tail = _chat(tokenizer, MARK).rpartition(MARK)[2]

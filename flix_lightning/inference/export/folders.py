@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from flix_lightning.adapters.bank import ADAPTER, is_bank
+from flix_lightning.adapters.bank_file import ADAPTER, is_bank
 from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import escaped, whole_folder

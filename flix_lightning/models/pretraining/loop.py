@@ -44,13 +44,13 @@ def _check(state: dict, settings: Settings, checkpoint: Path) -> None:
     there = state["settings"]
     constant = state["step"] <= (1 - DECAY) * min(settings.steps, there["steps"])
     if there != {**asdict(settings), "steps": there["steps"] if constant else settings.steps}:
-        raise FlixError(f"{checkpoint} is of another pretraining, {there}; remove it or choose another `work`.")
+        raise FlixError(f"{checkpoint} belongs to another pretraining, {there}; remove it or choose another `work`.")
 
 
 def pretrain(
     settings: Settings, tokenizer: PreTrainedTokenizerBase, work: Path
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """Train to the last step, from the checkpoint in `work` where there is one; `work`/log.jsonl tells how it goes.
+    """Train to the last step, from the checkpoint in `work` where there is one; `work`/log.jsonl has the progress.
 
     Returns:
         The model; and of its training `settings`, `loss` (the mean of the last steps), `cpu_seconds`.

@@ -23,9 +23,9 @@ def wandb_logger(
 
     Args:
         save_dir: the run's directory.
-        project, entity: where the run appears; entity is the user or team.
+        project, entity: of the run; entity is the user or team.
         group: of runs shown together: a sweep, or the seeds of an experiment.
-        offline: keep the run on disk, for `wandb sync`; null: where there is neither a key nor a WANDB_MODE.
+        offline: keep the run on disk, for `wandb sync`; null: if there is neither a key nor a WANDB_MODE.
 
     Raises:
         FlixError: a WANDB_MODE that W&B does not know.
@@ -43,7 +43,7 @@ def wandb_logger(
 
 
 def has_wandb_key() -> bool:
-    """Whether W&B would find a key: in the environment, or where `wandb login` leaves it."""
+    """Whether W&B would find a key, in the environment or in the file of `wandb login`."""
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
     files = (Path(os.environ.get("NETRC", os.path.expanduser(f"~/{name}"))) for name in (".netrc", "_netrc"))
     try:
