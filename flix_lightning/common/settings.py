@@ -98,6 +98,13 @@ def without(section: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in section.items() if key not in keys}
 
 
+def plain(value: Any) -> Any:
+    """A config value as dicts, lists and what these hold: other libraries copy and write no mappings of our own."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    return list(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
 def _values(place: str, target: Callable, given: Mapping[str, Any], known: Mapping[str, Any] = {}) -> dict[str, Any]:
     """The given arguments, checked."""
     before = f"{place}." if place else ""

@@ -63,6 +63,7 @@ def load_pretrained(
         model, found = kind.from_pretrained(  # type: ignore[misc]    # a pair, as output_loading_info asks
             name,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `check_whole` refuses them, and says which
             dtype=weights,
             attn_implementation=attention,
             quantization_config=quantized,

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 
 from flix_lightning.common.console import quieten
 from flix_lightning.common.files import make_directory, write_whole
-from flix_lightning.common.settings import fill
+from flix_lightning.common.settings import fill, plain
 from flix_lightning.data.benchmarks.benchmark import Benchmark
 from flix_lightning.data.mixture import build_mixture
 from flix_lightning.data.predictions import write_predictions
@@ -103,7 +103,7 @@ def train(
     make_directory(run)
     with locked(run) if trainer.is_global_zero else nullcontext():
         for each in trainer.loggers:
-            each.log_hyperparams(config)
+            each.log_hyperparams(plain(config))
         if trainer.is_global_zero:
             write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
             keep_precision(run, precision)
