@@ -21,6 +21,8 @@ from flix_lightning.models.positions import check_positions
 from flix_lightning.training.assembly import build_finished
 from flix_lightning.training.results import cell_rows, read_record
 
+KEPT = ("name", "config", "parameters", "active_rank", "steps", "best_step", "best_validation_score", "seconds")
+
 
 @checked("")
 def evaluate(
@@ -65,7 +67,7 @@ def evaluate(
     module.tasks = scored_on.tasks
     trainer.test(module, datamodule=data, verbose=False)
     scores = {
-        **{key: record[key] for key in ("name", "config", "parameters", "steps", "best_step", "seconds")},
+        **{key: record[key] for key in KEPT},
         "precision": trainer.precision,
         "split": split,
         "benchmark": scored_on.name,
@@ -78,7 +80,7 @@ def evaluate(
         "truncated_examples": data.tokenised.truncated,
     }
     policy = "" if unseen_language == TASK_ONLY else f"-{unseen_language.stand_in}"
-    by = "" if told == WHOLE else f"-{escaped(shortened(str(told)))}"
+    by = "" if told == WHOLE else f"-{escaped(shortened(str(told).replace('=', '-')))}"
     path = run / f"scores-{plain_name('benchmark.name', scored_on.name)}-{split}{policy}{by}.json"
     write_predictions(path, module.predictions)
     write_whole(path, json.dumps(scores, indent=1, ensure_ascii=False) + "\n")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.training.results import columns
@@ -28,6 +29,11 @@ def settings(record: Record) -> dict[str, Any]:
     told = {"adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()}
     if "precision" in record:
         told["trainer.precision"] = record["precision"]  # what `auto` became
+    told |= {
+        "strengths": str(Strengths.parse(record.get("strengths") or {})) or "1",
+        "split": record.get("split", "test"),
+    }
+    told["unseen_language"] = record.get("unseen_language", {}).get("stand_in", "task_only")
     told = {key: value for key, value in told.items() if not UNTOLD & {key, key.partition(".")[0]}}
     return {
         key: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value for key, value in told.items()

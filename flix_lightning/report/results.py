@@ -12,22 +12,41 @@ from flix_lightning.report.new_language import table as new_language_table
 from flix_lightning.report.page import write_page
 from flix_lightning.report.paper import TABLE_1
 from flix_lightning.report.policies import FOLDER, policies_table
+from flix_lightning.training.results import RECORD
 
+COMPARED = {"config", "cells", "parameters", "active_rank", "best_validation_score"}  # what a comparison needs
 NEW_LANGUAGE = "new_language.json"  # two runs' records and what became of their features
 STUDY = "compositional.json"  # the records of `flix compositional`
 BEGIN, END = "<!-- generated from results/: begin -->", "<!-- generated from results/: end -->"
 
 
 def finished(run: Path) -> dict[Path, Record]:
-    """Record by its path, of every finished run below a folder.
+    """Record by its path, of every finished run below a folder, or of the one file with scores that is named.
 
     Raises:
         FlixError: there is none.
     """
-    found = sorted(run.rglob("record.json"))
+    if run.is_file():
+        return {run: read_scores(run)}
+    found = sorted(run.rglob(RECORD))
     if not found:
         raise FlixError(f"no finished run lies in {str(run)!r}.")
     return {path: json.loads(path.read_text(encoding="utf8")) for path in found}
+
+
+def read_scores(path: Path) -> Record:
+    """A record of a run, or what `flix evaluate` wrote.
+
+    Raises:
+        FlixError: the file holds something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not found.keys() >= COMPARED:
+        raise FlixError(f"{str(path)!r} is neither a run's {RECORD} nor scores of this version's `flix evaluate`.")
+    return found
 
 
 def collect(runs: Sequence[Path], results: Path) -> None:
