@@ -80,7 +80,8 @@ def evaluate(
         "truncated_examples": data.tokenised.truncated,
     }
     policy = "" if unseen_language == TASK_ONLY else f"-{unseen_language.stand_in}"
-    by = "" if told == WHOLE else f"-{escaped(shortened(str(told).replace('=', '-')))}"
+    word = str(told).replace("=", "-")  # a file without `=` is no setting on a command line
+    by = "" if told == WHOLE else f"-{escaped(shortened(word))}"
     path = run / f"scores-{plain_name('benchmark.name', scored_on.name)}-{split}{policy}{by}.json"
     write_predictions(path, module.predictions)
     write_whole(path, json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
