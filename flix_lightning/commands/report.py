@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from flix_lightning.commands.hydra_shell import start
 from flix_lightning.commands.shell import resolved
 from flix_lightning.common.errors import FlixError
-from flix_lightning.common.settings import Count, Location, Text, fill
+from flix_lightning.common.settings import Count, Finite, Location, Text, fill
 
 if TYPE_CHECKING:
     from flix_lightning.data.cells import Cell
@@ -22,6 +22,7 @@ def report(
     runs: Sequence[str],
     wandb: str | None,
     group: Sequence[str],
+    bound: Finite | None,
     picture: Location | None,
     errors: Text | None,
     rows: Count,
@@ -41,6 +42,8 @@ def report(
         return
     if runs or wandb:
         compare(runs, runs_dir, wandb, group, picture)
+        if bound is not None:
+            compare_paired(runs, runs_dir, bound)
         return
 
     from flix_lightning.report.policies import collect_policies
@@ -76,6 +79,23 @@ def named(runs: Sequence[str], runs_dir: str) -> "dict[Path, Record]":
 
     places = [Path(run) if Path(run).exists() else find_run("runs", run, runs_dir) for run in runs]
     return {path: record for place in places for path, record in finished(place).items()}
+
+
+def compare_paired(runs: Sequence[str], runs_dir: str, bound: float) -> None:
+    """Print two settings' difference in every column, paired by seed, cell and row, as Markdown."""
+    from flix_lightning.data.predictions import read_predictions
+    from flix_lightning.report.compare import two_settings
+    from flix_lightning.report.paired_table import paired_table
+    from flix_lightning.report.side_by_side import by_cell
+
+    found = named(runs, runs_dir)
+    (one, ours), (other, theirs) = two_settings("bound", list(found.values())).items()
+    files = {id(record): path for path, record in found.items()}
+    sides = [
+        {record["config"]["seed"]: by_cell(read_predictions(files[id(record)])) for record in records}
+        for records in (ours, theirs)
+    ]
+    print(f"\n{one} minus {other}:\n\n{paired_table(*sides, ours[0]['cells'], bound)}", end="")
 
 
 def show_errors(

@@ -31,15 +31,27 @@ def wandb_records(project: str, groups: Sequence[str] = (), api: Any = None) -> 
                     yield json.loads(Path(file).read_text(encoding="utf8"))
 
 
+def two_settings(place: str, records: Sequence[Record]) -> dict[str, list[Record]]:
+    """The name and the records, one a seed, of each of two settings; FLix first.
+
+    Args:
+        place: of what shows their difference, for messages.
+
+    Raises:
+        FlixError: there are not two.
+    """
+    _, settings = by_setting(records)
+    if len(settings) != 2:
+        raise FlixError(f"{place}: shows the difference of two settings; these runs have {len(settings)}.")
+    in_order = sorted(settings.items(), key=lambda item: item[0][0] != "flix")
+    return {", ".join(map(str, setting)): found for setting, found in in_order}
+
+
 def draw(records: Sequence[Record], path: Path) -> None:
-    """One setting minus the other, cell by cell; FLix first.
+    """One setting minus the other, cell by cell.
 
     Raises:
         FlixError: there are not two settings.
     """
-    _, settings = by_setting(records)
-    if len(settings) != 2:
-        raise FlixError(f"picture: shows the difference of two settings; these runs have {len(settings)}.")
-    (one, ours), (other, theirs) = sorted(settings.items(), key=lambda item: item[0][0] != "flix")
-    names = [", ".join(map(str, setting)) for setting in (one, other)]
-    difference_heatmap(ours, theirs, f"{names[0]} minus {names[1]}, test score", path)
+    (one, ours), (other, theirs) = two_settings("picture", records).items()
+    difference_heatmap(ours, theirs, f"{one} minus {other}, test score", path)
