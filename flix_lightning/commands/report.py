@@ -132,14 +132,12 @@ def read_prompts(record: "Record", rows: "Sequence[Row]", trust: Sequence[str]) 
     """(cell, number) -> prompt, from the benchmark that was scored.
 
     Raises:
-        FlixError: another benchmark than the run's own was scored, or its rows have changed since.
+        FlixError: its rows have changed since.
     """
     from flix_lightning.common.targets import packages
     from flix_lightning.data.benchmarks.benchmark import load_benchmark
 
-    benchmark = load_benchmark(record["config"]["benchmark"], packages(trust))
-    if benchmark.name != record["benchmark"]:
-        raise FlixError(f"prompts: {record['benchmark']} was scored, which is not the run's own benchmark.")
+    benchmark = load_benchmark(record.get("source") or record["config"]["benchmark"], packages(trust))
     examples = {cell: benchmark.examples(cell, record["split"]) for cell in dict.fromkeys(row.cell for row in rows)}
     for row in rows:
         own = examples[row.cell]

@@ -1,5 +1,6 @@
 """Files and folders written whole or not at all, and names that stay inside their folder."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -79,10 +80,9 @@ def write_whole(path: Path, content: str | bytes) -> None:
             partial.unlink(missing_ok=True)
         except OSError:
             pass  # a read-only file system keeps what it has
-        raise FlixError(
-            f"cannot write {str(path)!r}: {error.strerror}. What was saved before is whole; when there is room, the "
-            "same command continues."
-        ) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = " What was saved before is whole; when there is room, the same command continues." if full else ""
+        raise FlixError(f"cannot write {str(path)!r}: {error.strerror}.{hint}") from error
 
 
 @contextmanager

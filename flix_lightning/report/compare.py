@@ -1,6 +1,5 @@
 """Runs side by side, from their records here or in Weights & Biases, and the picture of two settings' difference."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +8,7 @@ from typing import Any
 from flix_lightning.common.errors import FlixError
 from flix_lightning.report.comparison import Record, by_setting
 from flix_lightning.report.heatmap import difference_heatmap
+from flix_lightning.training.record_form import read_record_file
 
 
 def wandb_records(project: str, groups: Sequence[str] = (), api: Any = None) -> Iterator[Record]:
@@ -28,7 +28,7 @@ def wandb_records(project: str, groups: Sequence[str] = (), api: Any = None) -> 
             if artifact.type == "adapter":
                 with TemporaryDirectory() as folder:
                     file = artifact.get_entry("record.json").download(folder)
-                    yield json.loads(Path(file).read_text(encoding="utf8"))
+                    yield read_record_file(Path(file))
 
 
 def two_settings(place: str, records: Sequence[Record]) -> dict[str, list[Record]]:

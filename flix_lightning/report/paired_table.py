@@ -25,7 +25,8 @@ def paired_table(ours: Seeds, theirs: Seeds, cells: Sequence[Mapping[str, Any]],
         for place in columns(list(cells))
     }
     rows = [
-        line(f"{task} {SHORT.get(group, group)}", difference([part]), bound) for (task, group), part in parts.items()
+        line(f"{task} {SHORT.get(group, group)}".strip(), difference([part]), bound)
+        for (task, group), part in parts.items()
     ]
     rows.append(line("mean", difference(list(parts.values())), bound))
     head = [

@@ -15,6 +15,7 @@ from flix_lightning.common.files import write_whole
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import Mixture, in_order
 from flix_lightning.data.tasks import Task
+from flix_lightning.training.record_form import read_record_file
 
 if TYPE_CHECKING:  # reports read records, and need no torch
     from flix_lightning.adapters.composition import Composer
@@ -96,12 +97,12 @@ def read_record(run: Path) -> dict[str, Any]:
     """The record of a finished run.
 
     Raises:
-        FlixError: the run has none: it is absent or unfinished.
+        FlixError: the run has none: it is absent or unfinished; or the file is damaged or somebody else's.
     """
     path = run / RECORD
     if not path.is_file():
         raise FlixError(f"run: {str(run)!r} holds no {RECORD}; it is not a finished run.")
-    return json.loads(path.read_text(encoding="utf8"))
+    return read_record_file(path)
 
 
 def precision_of(record: Mapping[str, Any]) -> str:

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+from flix_lightning.data.benchmarks.benchmark import load_benchmark
 from flix_lightning.data.benchmarks.cldr.benchmark import Cldr
 from flix_lightning.data.cells import Cell
-from flix_lightning.data.predictions import Prediction, predictions_file, write_predictions
+from flix_lightning.data.predictions import Prediction, predictions_file, read_predictions, write_predictions
+from flix_lightning.report.results import collect
 from flix_lightning.report.side_by_side import by_cell, errors_first, rows_of
 from tests.commands.test_commands import run_command
 from tests.configs import composed
@@ -103,8 +105,11 @@ def test_prompts_are_those_of_the_data(monkeypatch, capsys):
     assert f"| {examples[0].prompt} | {examples[0].target} | x |" in Path("errors.md").read_text()
     write_predictions(path, [Prediction(SW, 0, "span_f1", "x", "another")])
     assert "row 0 of ner/sw is another one today" in refused(*words, monkeypatch=monkeypatch, capsys=capsys)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "benchmark": "other"}))
-    assert "prompts: other was scored" in refused(*words, monkeypatch=monkeypatch, capsys=capsys)
+    one = {**json.loads(path.read_text()), "source": {**section, "seed": section["seed"] + 1}}
+    path.write_text(json.dumps(one))
+    (other,) = load_benchmark({**one["source"], "rows": {"train": 1, "validation": 1, "test": 1}}).examples(SW, "test")
+    write_predictions(path, [Prediction(SW, 0, "span_f1", "x", other.target)])
+    assert other.prompt in report(*words, monkeypatch=monkeypatch, capsys=capsys)
 
 
 def test_what_cannot_be_shown_is_one_line(monkeypatch, capsys):
@@ -123,7 +128,7 @@ def test_what_cannot_be_shown_is_one_line(monkeypatch, capsys):
     assert "`flix evaluate` writes scores with predictions" in refused("runs/flix", "errors=ner/sw", **given)
     for content in ("{", "[]", "{}"):
         Path("x.json").write_text(content)
-        assert "'x.json' is neither a run's record.json nor scores" in refused("x.json", **given)
+        assert "'x.json'" in refused("x.json", **given)
 
 
 def test_a_metric_of_ones_own_is_right_or_wrong():
@@ -131,3 +136,14 @@ def test_a_metric_of_ones_own_is_right_or_wrong():
     rows = rows_of([by_cell(predictions)], "ner/sw")
     assert [row.answers[0].score for row in rows] == [0, 100, 0]
     assert [row.number for row in errors_first(rows)] == [0, 2]
+
+
+def test_collected_records_bring_their_predictions():
+    path = write("flix", "flix", FLIX)
+    config = {"name": "mine", "adapter": {"name": "flix"}, "seed": 0}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "config": config}))
+    collect([Path("runs")], Path("results"))
+    assert read_predictions(Path("results/mine/flix-0.json")) == read_predictions(path)
+    predictions_file(path).unlink()
+    collect([Path("runs")], Path("others"))
+    assert [file.name for file in Path("others/mine").iterdir()] == ["flix-0.json"]

@@ -179,7 +179,7 @@ def test_two_settings_by_the_command(monkeypatch, capsys):
     assert run_command("report", "runs/lora", "runs/flix", "bound=0", monkeypatch=monkeypatch) == 0
     head, _, ner, qa, mean = capsys.readouterr().out.partition("flix minus lora:\n\n")[2].splitlines()
     assert head.endswith("| 95 % interval | smallest detectable | above 0 |")
-    assert ner.startswith("| ner seen | 3 | 2 | 80 | +") and ner.endswith("**holds** |")
+    assert ner.startswith("| ner | 3 | 2 | 80 | +") and ner.endswith("**holds** |")
     assert qa.startswith("| qa unseen lang. | 3 | 1 | 40 | +0.0 | +0.0 to +0.0 | 0.0 |") and "undecided" in qa
     assert mean.startswith("| mean | 3 | 3 | 120 | +")
     assert run_command("report", "runs/flix", "bound=0", monkeypatch=monkeypatch) == 1

@@ -1,5 +1,6 @@
 """The predictions that training and evaluation leave: every test row once, and the scores are made of them."""
 
+import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from flix_lightning.data.metrics import METRICS
 from flix_lightning.data.predictions import predictions_file, read_predictions
 from flix_lightning.evaluation.evaluate import evaluate
+from flix_lightning.evaluation.kept_scores import keep_scores
 from flix_lightning.training.module import FlixModule
 from flix_lightning.training.results import RECORD, cell_of
 from flix_lightning.training.run import train
@@ -33,8 +35,8 @@ def scored(request, monkeypatch):
     predictions_file(Path("run", RECORD)).unlink()
     trainer = lightning_trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     found = evaluate(Path("run"), small_benchmark(), small_benchmark(), untrained_backbone(), trainer, **CHOSEN)
-    (file,) = Path("run").glob("*.predictions.jsonl.gz")
-    return found["cells"], file.with_name(file.name.replace(".predictions.jsonl.gz", ".json"))
+    path = keep_scores(Path("run"), *found)
+    return json.loads(path.read_text())["cells"], path
 
 
 def test_the_score_of_every_cell_is_that_of_its_rows_in_the_file(scored):

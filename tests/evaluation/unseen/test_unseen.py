@@ -21,6 +21,7 @@ from flix_lightning.data.cells import Cell
 from flix_lightning.data.languages import FAMILIES, family, in_words, script
 from flix_lightning.data.tokens.encoding import Encoded
 from flix_lightning.evaluation.evaluate import evaluate
+from flix_lightning.evaluation.kept_scores import keep_scores, merged
 from flix_lightning.evaluation.unseen.few_shot import stand_ins, weighted
 from flix_lightning.evaluation.unseen.policy import STAND_INS, UnseenLanguage
 from flix_lightning.training.assembly import build_experiment
@@ -303,9 +304,10 @@ def test_the_scores_of_a_policy_have_a_file_of_their_own():
     train(composed(*SMALL, "trainer.max_steps=2"), Path("run"), benchmark, untrained_backbone(), None)
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     chosen = {"tasks": ["qa_cross_lang"], "languages": ["bn", "gu"], "unseen_language": UnseenLanguage("family")}
-    scores = evaluate(Path("run"), benchmark, benchmark, untrained_backbone(), trainer, **chosen)
+    scores, _ = evaluate(Path("run"), benchmark, benchmark, untrained_backbone(), trainer, **chosen)
     assert scores["stand_ins"] == {"language=gu": {"language=bn": 1.0}}
-    assert json.loads(Path("run/scores-cldr-test-family.json").read_text()) == scores
+    path = keep_scores(Path("run"), scores)
+    assert path.name == "scores-cldr-test-family.json" and json.loads(path.read_text()) == merged(None, scores)
 
 
 def test_known_cells_are_served_as_before():
