@@ -51,10 +51,9 @@ def task(config: DictConfig) -> None:
     )
     chosen = {key: plain[key] for key in ("split", "tasks", "languages", "where", "strengths", "eval_batch_size")}
     known = {"run": run, "trained_on": trained_on, "scored_on": scored_on, "backbone": backbone, "trainer": trainer}
-    scores, predictions = fill("", evaluate, chosen, **known, unseen_language=policy, source=source)
-    print_report(scores, run)  # before they are written: a place that cannot be costs no scores
-    path = keep_scores(Path(out) if out else run, scores, predictions)
-    screen().print(f"scores {path}", highlight=False)
+    found = fill("", evaluate, chosen, **known, unseen_language=policy, source=source)
+    print_report(found.scores, run)  # before they are written: a place that cannot be costs no scores
+    screen().print(f"scores {keep_scores(Path(out) if out else run, *found)}", highlight=False)
 
 
 def main(words: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ FAR = 1 << 31  # a limit of what can be counted here, not of what makes sense
 Count = Annotated[int, Ge(1), Lt(FAR)]
 Natural = Annotated[int, Ge(0), Lt(FAR)]
 Seed = Annotated[int, Ge(0), Lt(1 << 32)]
+Finite = Annotated[float, AllowInfNan(False)]
 Positive = Annotated[float, AllowInfNan(False), Gt(0)]
 NotNegative = Annotated[float, AllowInfNan(False), Ge(0)]
 Probability = Annotated[float, Ge(0), Le(1)]

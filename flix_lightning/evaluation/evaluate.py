@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning import Trainer
 
@@ -23,6 +23,15 @@ from flix_lightning.models.positions import check_positions
 from flix_lightning.training.assembly import build_finished
 from flix_lightning.training.results import cell_rows, read_record
 
+KEPT = ("name", "config", "parameters", "active_rank", "steps", "best_step", "best_validation_score", "seconds")
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation finds: the scores, as they are kept, and the rows that they are made of."""
+
+    scores: dict[str, Any]
+    predictions: list[Prediction]
+
 
 @checked("")
 def evaluate(
@@ -39,15 +48,15 @@ def evaluate(
     unseen_language: UnseenLanguage = TASK_ONLY,
     strengths: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
-) -> tuple[dict[str, Any], list[Prediction]]:
-    """The scores of the run's adapters, by default on every cell of `scored_on`, and each row's prediction.
+) -> Evaluation:
+    """Score the run's adapters, by default on every cell of `scored_on`; `keep_scores` keeps what is found.
 
-    What serves a cell does not depend on the cells that are scored with it. `keep_scores` keeps both.
+    What serves a cell does not depend on the cells that are scored with it.
 
     Args:
         tasks, languages, where: choose among the cells; `where` is axis -> values.
         unseen_language: what serves languages that were not trained.
-        strengths: how strongly each feature serves, as `Strengths.parse` reads it.
+        strengths: how strongly each feature serves, as `Strengths.parse` reads them.
         source: the config of `scored_on`; None where it is the run's own.
 
     Raises:
@@ -62,8 +71,8 @@ def evaluate(
     chosen = {cell.task: scored_on.tasks[cell.task] for cell in cells}
     check_positions(backbone.model, chosen.values(), data.batching.max_prompt_tokens)
     module = experiment.module
-    given = Strengths.parse(strengths or {})
-    module.composer = module.composer.with_strengths(given)
+    told = Strengths.parse(strengths or {})
+    module.composer = module.composer.with_strengths(told)
     able = [cell for cell in scored_on.cells if cell in set(cells) or "train" in scored_on.splits(cell)]
     served = stand_ins(unseen_language, module, data, able, trainer)
     module.composer = module.composer.with_stand_ins(served)
@@ -74,23 +83,23 @@ def evaluate(
     absent = {feature for cell in cells for feature in module.composer.featurizer(cell)}
     rows = cell_rows(module.test_scores, experiment.datamodule.mixture, scored_on.tasks)
     scores = {
-        **{key: record[key] for key in ("name", "config", "parameters", "steps", "best_step", "seconds")},
+        **{key: record[key] for key in KEPT},
         "adapters": adapters_digest(run, config),
         "precision": trainer.precision,
         "split": split,
         "benchmark": scored_on.name,
         "source": source,
         "unseen_language": asdict(unseen_language),
+        "strengths": told.plain(),
         "stand_ins": {
             str(f): {str(k): round(w, 4) for k, w in known.items()} for f, known in served.items() if f in absent
         },
-        "strengths": given.plain(),
         "cells": [{**row, "rows": digests.digest(cell, split)} for cell, row in zip(module.test_scores, rows)],
         "unscored_cells": list(map(str, data.unscored_cells)),
         "left_out_rows": len(data.benchmark.left_out),
         "truncated_examples": data.tokenised.truncated,
     }
-    return scores, module.predictions
+    return Evaluation(scores, module.predictions)
 
 
 def adapters_digest(run: Path, config: Mapping[str, Any]) -> str:

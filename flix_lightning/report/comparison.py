@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.report.shared import Columns
@@ -37,6 +38,15 @@ def settings(record: Record) -> dict[str, Any]:
         told[DATA] = " ".join(f"{split} {digest[:6]}" for split, digest in record["data"].items())
     return {
         key: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value for key, value in told.items()
+    }
+
+
+def scored_by(record: Record) -> dict[str, Any]:
+    """What tells an evaluation from others of the same run; training scores by the paper's rule."""
+    return {
+        "split": record.get("split", "test"),
+        "strengths": str(Strengths.parse(record.get("strengths") or {})) or "1",
+        "unseen_language": record.get("unseen_language", {}).get("stand_in", "task_only"),
     }
 
 
@@ -86,7 +96,7 @@ def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[R
     """
     once = {json.dumps(record, sort_keys=True): record for record in records}
     records = sorted(once.values(), key=lambda record: record["config"]["seed"])
-    told = [settings(record) for record in records]
+    told = [settings(record) | scored_by(record) for record in records]
     keys = ["adapter.method", *varying(told)]
     groups: dict[tuple, list[Record]] = {}
     for record, values in zip(records, told, strict=True):
@@ -168,3 +178,19 @@ def _twice(groups: Mapping[tuple, Sequence[Record]]) -> Iterator[str]:
         counted = Counter(record["config"]["seed"] for record in records)
         if twice := [f"{count} of seed {seed}" for seed, count in counted.items() if count > 1]:
             yield f"{', '.join(map(str, values))}: the runs are not one a seed, but {', '.join(twice)}"
+
+
+def two_settings(place: str, records: Sequence[Record]) -> dict[str, list[Record]]:
+    """The name and the records, one a seed, of each of two settings; FLix first.
+
+    Args:
+        place: of what shows their difference, for messages.
+
+    Raises:
+        FlixError: there are not two.
+    """
+    _, settings = by_setting(records)
+    if len(settings) != 2:
+        raise FlixError(f"{place}: shows the difference of two settings; these runs have {len(settings)}.")
+    in_order = sorted(settings.items(), key=lambda item: item[0][0] != "flix")
+    return {", ".join(map(str, setting)): found for setting, found in in_order}

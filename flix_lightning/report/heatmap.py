@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from flix_lightning.common.errors import FlixError
-from flix_lightning.report.comparison import Record, by_setting
+from flix_lightning.report.comparison import Record, two_settings
 from flix_lightning.report.picture import save
 from flix_lightning.training.results import place_of
 
@@ -60,17 +60,13 @@ def difference_heatmap(records: Sequence[Record], baseline: Sequence[Record], ti
 
 
 def draw_difference(records: Sequence[Record], path: Path) -> None:
-    """One setting minus the other, cell by cell; FLix first.
+    """One setting minus the other, cell by cell.
 
     Raises:
         FlixError: there are not two settings.
     """
-    _, settings = by_setting(records)
-    if len(settings) != 2:
-        raise FlixError(f"picture: shows the difference of two settings; these runs have {len(settings)}.")
-    (one, ours), (other, theirs) = sorted(settings.items(), key=lambda item: item[0][0] != "flix")
-    names = [", ".join(map(str, setting)) for setting in (one, other)]
-    difference_heatmap(ours, theirs, f"{names[0]} minus {names[1]}, test score", path)
+    (one, ours), (other, theirs) = two_settings("picture", records).items()
+    difference_heatmap(ours, theirs, f"{one} minus {other}, test score", path)
 
 
 def literal(text: str) -> str:

@@ -26,11 +26,16 @@ def collect_policies(runs: Sequence[Path], results: Path) -> None:
     """
     for run in runs:
         paths = sorted(run.rglob("scores-*.json"))
-        if not (found := [path for path in paths if read_scores(path).get("split") == "test"]):
+        if not (found := [path for path in paths if _is_of_a_policy(read_scores(path))]):
             raise FlixError(f"policies: no run in {str(run)!r} was evaluated on its test cells.")
         (results / FOLDER).mkdir(parents=True, exist_ok=True)
         for path in found:
             shutil.copyfile(path, results / FOLDER / f"{path.parent.parent.name}-{path.parent.name}-{path.name}")
+
+
+def _is_of_a_policy(scores: Record) -> bool:
+    """Whether they are test scores with every known feature at full strength."""
+    return scores.get("split") == "test" and not scores.get("strengths")
 
 
 def policies_table(scores: Sequence[Record]) -> str:

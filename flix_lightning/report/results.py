@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import make_directory, plain_name, write_whole
+from flix_lightning.data.predictions import predictions_file
 from flix_lightning.evaluation.compositional.records import read_records
 from flix_lightning.report.comparison import Record, comparison
 from flix_lightning.report.compositional import study_table
@@ -14,6 +15,7 @@ from flix_lightning.report.page import write_page
 from flix_lightning.report.paper import TABLE_1
 from flix_lightning.report.policies import FOLDER, policies_table
 from flix_lightning.training.record_form import read_record_file
+from flix_lightning.training.results import RECORD
 
 NEW_LANGUAGE = "new_language.json"  # two runs' records and what became of their features
 STUDY = "compositional.json"  # the records of `flix compositional`
@@ -21,19 +23,24 @@ BEGIN, END = "<!-- generated from results/: begin -->", "<!-- generated from res
 
 
 def finished(run: Path) -> dict[Path, Record]:
-    """Record by its path, of every finished run below a folder.
+    """Record by its path, of every finished run below a folder, or of the one file with scores that is named.
 
     Raises:
         FlixError: there is none, or one that is damaged or somebody else's.
     """
-    found = sorted(run.rglob("record.json"))
+    if run.is_file():
+        return {run: read_record_file(run)}
+    found = sorted(run.rglob(RECORD))
     if not found:
         raise FlixError(f"no finished run lies in {str(run)!r}.")
     return {path: read_record_file(path) for path in found}
 
 
 def collect(runs: Sequence[Path], results: Path) -> None:
-    """Copy records to results/<mixture>/<experiment>-<hash>.json; a named experiment gets a folder of its own."""
+    """Copy records to results/<mixture>/<experiment>-<hash>.json, with the predictions beside those that have them.
+
+    A named experiment gets a folder of its own.
+    """
     for run in runs:
         for path, record in finished(run).items():
             config = record["config"]
@@ -41,7 +48,10 @@ def collect(runs: Sequence[Path], results: Path) -> None:
             chosen = mixture if name == f"{mixture}-{config['adapter']['name']}" else name
             folder = results / plain_name(f"{path}: name", chosen)
             make_directory(folder)
-            write_whole(folder / f"{path.parent.parent.name}-{path.parent.name}.json", path.read_bytes())
+            copy = folder / f"{path.parent.parent.name}-{path.parent.name}.json"
+            if predictions_file(path).is_file():
+                write_whole(predictions_file(copy), predictions_file(path).read_bytes())
+            write_whole(copy, path.read_bytes())
 
 
 def read(folder: Path) -> list[Record]:

@@ -39,7 +39,8 @@ def scores(folder: str, languages: list[str]) -> list[dict]:
         accelerator="cpu", precision="bf16-mixed", logger=False, enable_progress_bar=False, enable_checkpointing=False
     )
     benchmark = small_benchmark()
-    return evaluate(Path(folder), benchmark, benchmark, untrained_backbone(), trainer, languages=languages)[0]["cells"]
+    found = evaluate(Path(folder), benchmark, benchmark, untrained_backbone(), trainer, languages=languages)
+    return found.scores["cells"]
 
 
 def test_a_new_language_leaves_old_features_and_their_scores_bit_for_bit():

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.data.cells import Cell
+from flix_lightning.data.predictions import Prediction, read_predictions
 from flix_lightning.evaluation.kept_scores import keep_scores, merged
 from flix_lightning.report.comparison import average
 from tests.own import CONFIG, LANGUAGES, OWN, TASKS, call, trained, write_project, write_rows
@@ -173,3 +175,23 @@ def test_the_name_of_a_benchmark_leads_nowhere_else(tmp_path):
     path = keep_scores(tmp_path / "run", {**scores("", CELLS), "benchmark": "../../x"}, ())
     assert path.parent == tmp_path / "run" and path.is_file()
     assert "name:" not in CONFIG, "a user's own benchmark is called as all others"
+
+
+def rows(cells, said: str) -> list[Prediction]:
+    """Two rows a cell, answered by `said`."""
+    return [Prediction(Cell(*cell), row, "exact_match", said, "b") for cell in cells for row in (1, 0)]
+
+
+def test_predictions_are_those_of_the_scores_in_the_file(tmp_path):
+    first, again = CELLS[3:8], CELLS[:5]
+    keep_scores(tmp_path, scores("", first), rows(first, "first"))
+    path = keep_scores(tmp_path, scores("", again), rows(again, "again"))
+    found = read_predictions(path)
+    kept_cells = [(row["task"], row["language"]) for row in json.loads(path.read_text())["cells"]]
+    assert [(one.cell.task, one.cell.language, one.row) for one in found] == [
+        (*c, n) for c in kept_cells for n in (0, 1)
+    ]
+    assert {one.prediction for one in found if (one.cell.task, one.cell.language) in again} == {"again"}
+    other = keep_scores(tmp_path, {**scores("", first), "strengths": {"language": 0.0}}, rows(first, "without"))
+    assert other.name == "scores-directory-test-language-0.json" and len(read_predictions(other)) == 10
+    assert read_predictions(path) == found, "other strengths are another way of scoring"

@@ -79,7 +79,7 @@ def test_strengths_of_an_axis_are_those_of_a_bank_that_was_changed(axis, factor,
     assert run_command("evaluate", "run=run", f"+strengths.{axis}={factor}", *CHOSEN, monkeypatch=monkeypatch) == 0
     for run in ("run", "changed"):
         assert run_command("evaluate", f"run={run}", *CHOSEN, monkeypatch=monkeypatch) == 0
-    ours, theirs = f"run/scores-cldr-test-{axis}={factor}.json", "changed/scores-cldr-test.json"
+    ours, theirs = f"run/scores-cldr-test-{axis}-{factor}.json", "changed/scores-cldr-test.json"
     assert answers(ours) == answers(theirs) != answers("run/scores-cldr-test.json")
     scores = json.loads(Path(ours).read_text())
     assert scores["strengths"] == {axis: factor}
@@ -93,7 +93,7 @@ def test_a_language_left_out_is_the_unseen_language_of_the_paper(here, monkeypat
     assert run_command("evaluate", "run=run", *CHOSEN, monkeypatch=monkeypatch) == 0
     assert run_command("evaluate", "run=run", without, *CHOSEN, monkeypatch=monkeypatch) == 0
     assert 'strengths {"language": 0.0}' in capsys.readouterr().out
-    whole, left_out = answers("run/scores-cldr-test.json"), answers("run/scores-cldr-test-language=0.json")
+    whole, left_out = answers("run/scores-cldr-test.json"), answers("run/scores-cldr-test-language-0.json")
     same = {cell for cell in whole if whole[cell] == left_out[cell]}
     assert ("qa_cross_lang", "gu") in same and ("semantic_parsing", "sw") not in same
 
@@ -104,9 +104,9 @@ def test_a_feature_in_the_place_of_another_and_of_a_policy(here, monkeypatch):
     half = ("unseen_language=mean", "strengths={language: 0.5}")
     for words in ((named,), (named, "unseen_language=mean"), half):
         assert run_command("evaluate", "run=run", *words, *CHOSEN, monkeypatch=monkeypatch) == 0
-    by_name = answers("run/scores-cldr-test-language.gu=0.5bn+0.5sw.json")
-    assert by_name == answers("run/scores-cldr-test-mean-language.gu=0.5bn+0.5sw.json"), "what is named holds"
-    scores = json.loads(Path("run/scores-cldr-test-mean-language=0.5.json").read_text())
+    by_name = answers("run/scores-cldr-test-language.gu-0.5bn+0.5sw.json")
+    assert by_name == answers("run/scores-cldr-test-mean-language.gu-0.5bn+0.5sw.json"), "what is named holds"
+    scores = json.loads(Path("run/scores-cldr-test-mean-language-0.5.json").read_text())
     assert set(scores["stand_ins"]) == {"language=gu"}
     composer = Bank.read(Path("run")).composer()
     known = [str(feature) for feature in composer.space if feature.axis == "language"]

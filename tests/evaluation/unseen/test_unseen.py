@@ -304,9 +304,9 @@ def test_the_scores_of_a_policy_have_a_file_of_their_own():
     train(composed(*SMALL, "trainer.max_steps=2"), Path("run"), benchmark, untrained_backbone(), None)
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     chosen = {"tasks": ["qa_cross_lang"], "languages": ["bn", "gu"], "unseen_language": UnseenLanguage("family")}
-    scores, predictions = evaluate(Path("run"), benchmark, benchmark, untrained_backbone(), trainer, **chosen)
+    scores, _ = evaluate(Path("run"), benchmark, benchmark, untrained_backbone(), trainer, **chosen)
     assert scores["stand_ins"] == {"language=gu": {"language=bn": 1.0}}
-    path = keep_scores(Path("run"), scores, predictions)
+    path = keep_scores(Path("run"), scores)
     assert path.name == "scores-cldr-test-family.json" and json.loads(path.read_text()) == merged(None, scores)
 
 
