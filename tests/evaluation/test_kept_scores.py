@@ -85,7 +85,7 @@ def test_few_shot_weights_are_those_of_the_whole_whatever_part_is_scored(run):
 
 def test_scores_that_cannot_be_written_are_shown(run, capsys, monkeypatch):
     if os.geteuid() == 0:  # nobody refuses root: a folder stands where the file is to be written
-        (run / "scores-directory-test.predictions.jsonl.gz.partial").mkdir()
+        (run / "scores-directory-test.json.partial").mkdir()
     else:
         run.chmod(0o500)
     before = sorted(run.iterdir())
@@ -110,7 +110,6 @@ WAYS = {
     "other": {"source": {"root": "other"}},
     "half": {"precision": "bf16-mixed"},
     "merged": {"adapters": "of another file"},
-    "weaker": {"strengths": {"language": 0.5}},
     "rows": {},
 }
 PARTS = st.sets(st.sampled_from(CELLS), min_size=1)
@@ -133,7 +132,7 @@ def scores(way: str, cells) -> dict:
     plain = {**run, "split": "test", "benchmark": "directory", "source": None}
     counts = {"left_out_rows": len(rows), "truncated_examples": 0}
     unscored = [f"{task}/{language}" for task, language in CELLS if language == "bn" and (task, language) not in cells]
-    told = {"unseen_language": {"stand_in": "task_only"}, "strengths": {}, "stand_ins": {}, "unscored_cells": unscored}
+    told = {"unseen_language": {"stand_in": "task_only"}, "stand_ins": {}, "unscored_cells": unscored}
     return {**plain, **told, **counts, "cells": rows, **WAYS[way]}
 
 
@@ -143,7 +142,7 @@ def test_the_full_evaluation_stays_whole(evaluations, place, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     full = scores("", CELLS)
     for way, cells in [*evaluations[:place], ("", CELLS), *evaluations[place:]]:
-        keep_scores(folder, scores(way, cells), ())
+        keep_scores(folder, scores(way, cells))
     found = list(kept(folder).values())
     (own,) = [one for one in found if all(numbers(one).get(cell) == value for cell, value in numbers(full).items())]
     assert own == merged(None, full) and average(own) == average(full)
@@ -157,7 +156,7 @@ def test_the_full_evaluation_stays_whole(evaluations, place, tmp_path_factory):
 def test_parts_in_any_order_make_the_whole(parts, cut, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     for cells in (parts[:cut], parts[cut:]):
-        path = keep_scores(folder, scores("", cells), ())
+        path = keep_scores(folder, scores("", cells))
     whole = merged(None, scores("", CELLS))
     assert {**json.loads(path.read_text()), "left_out_rows": 9} == whole and len(kept(folder)) == 1
 
@@ -167,12 +166,12 @@ def test_a_damaged_file_is_told_and_left(tmp_path):
         path = tmp_path / "scores-directory-test.json"
         path.write_text(content)
         with pytest.raises(FlixError, match="scores-directory-test.json"):
-            keep_scores(tmp_path, scores("", CELLS), ())
+            keep_scores(tmp_path, scores("", CELLS))
         assert path.read_text() == content
 
 
 def test_the_name_of_a_benchmark_leads_nowhere_else(tmp_path):
-    path = keep_scores(tmp_path / "run", {**scores("", CELLS), "benchmark": "../../x"}, ())
+    path = keep_scores(tmp_path / "run", {**scores("", CELLS), "benchmark": "../../x"})
     assert path.parent == tmp_path / "run" and path.is_file()
     assert "name:" not in CONFIG, "a user's own benchmark is called as all others"
 
