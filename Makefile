@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
 VLLM := .venv-vllm
+PROCESSES ?= 2
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(PROCESSES)
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: train test test-slow test-slurm test-vllm benchmark lint clean
@@ -14,10 +16,10 @@ test: $(SETUP)
 	$(BIN)/python -m ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+	$(TESTS)
 
 test-slow: $(SETUP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --hypothesis-seed=0   # without it, the fuzz searches anew
+	$(TESTS) -m slow --hypothesis-seed=0   # without it, the fuzz searches anew
 
 test-slurm: $(SETUP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slurm
