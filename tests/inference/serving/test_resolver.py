@@ -14,6 +14,8 @@ from flix_lightning.common.errors import FlixError
 from tests.configs import untrained_backbone
 from tests.inference.serving.toy import toy_bank
 
+pytest.importorskip("fcntl", reason="the folders of a server are locked by POSIX, as where vLLM runs")
+
 
 @dataclass
 class Request:
