@@ -27,7 +27,7 @@ from speed.__main__ import environment
 from speed.timing import ratios
 from speed.vllm_server import INSTALLED, Server
 
-SERVED, REQUESTS, TOGETHER, TOKENS, ROUNDS = 24, 96, 32, 16, 7
+SERVED, REQUESTS, TOGETHER, TOKENS, ROUNDS = 24, 48, 24, 16, 7
 PROMPT = "Parse Swahili: 9 Januari 1982" + PROMPT_END
 PAGE = """\
 # Serving one bank
@@ -95,7 +95,8 @@ def rates(run: Path, backbone: Path, names: Sequence[str], folder: Path) -> dict
                 found[kind].append(REQUESTS / (time.perf_counter() - start))
                 if {status for status, _ in answers} != {200}:
                     raise FlixError(f"the server says {next(told for status, told in answers if status != 200)!r}.")
-    return {"served": len(names), "rates": {kind: rounds[1:] for kind, rounds in found.items()}}
+    about = {"served": len(names), "together": TOGETHER, "tokens": TOKENS}
+    return {**about, "rates": {kind: rounds[1:] for kind, rounds in found.items()}}
 
 
 def page(record: dict[str, Any]) -> str:
@@ -105,7 +106,7 @@ def page(record: dict[str, Any]) -> str:
         composed, static = record["rates"]["composed"], record["rates"]["static"]
         rate = RATE.format(
             composed=statistics.median(composed), static=statistics.median(static), **ratios(composed, static),
-            rounds=len(composed), served=record["served"], together=TOGETHER, tokens=TOKENS,
+            rounds=len(composed), **{key: record[key] for key in ("served", "together", "tokens")},
         )  # fmt: skip
     return PAGE.format(**{**record, "sizes": markdown_table(["", "on disk"], rows).rstrip(), "rate": rate})
 

@@ -1,5 +1,6 @@
 """docs/serving.md: its Python runs, its names of cells are names, its variables are the plugin's."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 from flix_lightning.adapters.features import Feature
 from flix_lightning.data.cells import Cell
 from flix_lightning.inference.serving.names import read_name
+from speed.serving import page as measured
 from tests.configs import ROOT
 from tests.inference.serving.toy import toy_bank
 
@@ -38,3 +40,8 @@ def test_every_name_in_the_table_is_one(name):
 def test_every_variable_of_the_plugin_is_told_and_no_other():
     plugin = (ROOT / "flix_lightning/inference/serving/vllm.py").read_text()
     assert set(re.findall(r"FLIX_VLLM\w*", PAGE)) == set(re.findall(r'"(FLIX_VLLM\w*)"', plugin))
+
+
+def test_the_measured_page_is_made_of_its_record():
+    record = json.loads((ROOT / "speed/serving.json").read_text())
+    assert measured(record) == (ROOT / "speed/serving.md").read_text()

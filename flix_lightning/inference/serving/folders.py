@@ -51,6 +51,15 @@ class ComposedFolders:
         self._held: dict[Path, IO[bytes]] = {}
         self._lock = Lock()
 
+    def bank(self) -> Bank:
+        """The bank as its file is now.
+
+        Raises:
+            FlixError: it cannot be read.
+        """
+        with self._lock:
+            return self._read().bank
+
     def folder(self, name: str, backbone: str) -> Path:
         """The folder of a cell, composed now unless it lies there.
 

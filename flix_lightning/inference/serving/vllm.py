@@ -21,6 +21,7 @@ from flix_lightning.adapters.unseen import UnseenLanguage
 from flix_lightning.common.errors import FlixError, unknown
 from flix_lightning.common.settings import fill
 from flix_lightning.inference.hub import downloaded, is_on_hub
+from flix_lightning.inference.serving.fit import check_fit
 from flix_lightning.inference.serving.folders import ComposedFolders, trim
 
 BANK = "FLIX_VLLM_BANK"  # a bank file, a finished run or hf://ORG/NAME; or several, NAME=PATH:NAME=PATH
@@ -57,13 +58,14 @@ class FlixResolver(LoRAResolver):
         """Where the LoRA of a cell lies.
 
         Raises:
-            FlixError: no such bank or cell.
+            FlixError: no such bank or cell, or the bank belongs to another model.
         """
-        if set(self.banks) == {""}:
-            return self.banks[""].folder(lora_name, base_model_name)
         bank, colon, cell = lora_name.partition(":")
-        if not colon or bank not in self.banks:
+        if set(self.banks) == {""}:
+            bank, cell = "", lora_name
+        elif not colon or bank not in self.banks:
             raise unknown("bank of a name NAME:task/language", bank, self.banks)
+        check_fit(self.banks[bank].bank(), base_model_name, logger)
         return self.banks[bank].folder(cell, base_model_name)
 
 

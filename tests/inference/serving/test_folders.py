@@ -1,6 +1,5 @@
 """Folders composed on demand: PEFT computes with them what FlixModel does, whatever becomes of bank and cache."""
 
-import fcntl
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +13,12 @@ from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.adapters.unseen import UnseenLanguage
 from flix_lightning.common.errors import FlixError
 from flix_lightning.inference.model import FlixModel
-from flix_lightning.inference.serving import folders as module
-from flix_lightning.inference.serving.folders import IN_USE, ComposedFolders, trim
 from tests.configs import untrained_backbone
 from tests.inference.serving.toy import toy_bank
+
+fcntl = pytest.importorskip("fcntl", reason="the folders of a server are locked by POSIX, as where vLLM runs")
+from flix_lightning.inference.serving import folders as module  # noqa: E402
+from flix_lightning.inference.serving.folders import IN_USE, ComposedFolders, trim  # noqa: E402
 
 IDS = torch.arange(3, 40)[None]
 

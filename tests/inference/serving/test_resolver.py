@@ -11,7 +11,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from flix_lightning.common.errors import FlixError
+from tests.configs import untrained_backbone
 from tests.inference.serving.toy import toy_bank
+
+pytest.importorskip("fcntl", reason="the folders of a server are locked by POSIX, as where vLLM runs")
 
 
 @dataclass
@@ -49,13 +52,14 @@ def plugin(monkeypatch, caplog):
     sys.modules.pop(name, None)
 
 
-def resolved(plugin, name: str) -> Request | None:
-    return asyncio.run(plugin.registered["FLix"].resolve_lora("the/backbone", name))
+def resolved(plugin, name: str, backbone: str = "backbone") -> Request | None:
+    return asyncio.run(plugin.registered["FLix"].resolve_lora(backbone, name))
 
 
 @pytest.fixture
 def bank() -> Path:
     toy_bank().write("bank.safetensors")
+    untrained_backbone().model.config.save_pretrained("backbone")
     return Path("bank.safetensors").absolute()
 
 
@@ -76,6 +80,19 @@ def test_one_bank(plugin, bank, monkeypatch, caplog, tmp_path):
         assert resolved(plugin, name) is None
         (line,) = caplog.messages
         assert told in line and repr(name) in line and "\n" not in line
+
+
+def test_a_bank_of_another_model_is_refused_and_one_that_cannot_be_compared_is_told(plugin, bank, monkeypatch, caplog):
+    monkeypatch.setenv("FLIX_VLLM_BANK", str(bank))
+    plugin.register()
+    config = untrained_backbone().model.config
+    for change, told in ({"intermediate_size": 48}, "it is 48 x 16."), ({"num_hidden_layers": 1}, "is absent."):
+        folder = next(iter(change))
+        type(config)(**{**config.to_dict(), **change}).save_pretrained(folder)
+        caplog.clear()
+        assert resolved(plugin, "ner/sw", folder) is None and told in caplog.messages[-1]
+    assert resolved(plugin, "ner/sw", "unknown/model") is not None
+    assert "whether the bank fits 'unknown/model' is not known" in caplog.messages[-1]
 
 
 def test_several_banks_and_a_policy(plugin, bank, monkeypatch, caplog):

@@ -208,5 +208,6 @@ def test_a_deleted_cache_is_composed_again_where_vllm_asks_again(run, server):
 
 
 def test_a_bank_of_another_backbone_is_refused(server):
-    assert server.complete("other:ner/sw", "a", 2)[0] in (400, 404)
+    assert server.complete("other:ner/sw", "a", 2)[0] == 404
+    assert "bank: trained on '', where" in server.log.read_text(errors="replace")
     assert server.complete("run:ner/sw", "a", 2)[0] == 200
