@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
+PROCESSES ?= 2
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(PROCESSES)
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: train test test-slow test-slurm benchmark lint clean
@@ -13,10 +15,10 @@ test: $(SETUP)
 	$(BIN)/python -m ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+	$(TESTS)
 
 test-slow: $(SETUP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --hypothesis-seed=0   # without it, the fuzz searches anew
+	$(TESTS) -m slow --hypothesis-seed=0   # without it, the fuzz searches anew
 
 test-slurm: $(SETUP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slurm
