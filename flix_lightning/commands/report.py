@@ -61,7 +61,7 @@ def compare(runs: Sequence[str], runs_dir: str, wandb: str | None, group: Sequen
 
 
 def gather_new_language(named: Mapping[str, Any], runs_dir: str, results: Path) -> None:
-    """Write what the table of an added language is made of."""
+    """Write the data of the table of an added language."""
     from flix_lightning.common.files import make_directory, write_whole
     from flix_lightning.evaluation.new_language import gather
     from flix_lightning.report.results import NEW_LANGUAGE

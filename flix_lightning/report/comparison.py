@@ -24,7 +24,7 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def settings(record: Record) -> dict[str, Any]:
-    """What tells a run from others, by dotted key; its seed apart."""
+    """The settings that identify a run, by dotted key, without its seed."""
     told = {"adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()}
     if "precision" in record:
         told["trainer.precision"] = record["precision"]  # what `auto` became
@@ -35,7 +35,7 @@ def settings(record: Record) -> dict[str, Any]:
 
 
 def is_run_of(record: Record, config: Mapping[str, Any]) -> bool:
-    """Whether a record is that of a run with this config; a setting that came after the record is no difference."""
+    """Whether a record is that of a run with this config; a setting newer than the record is not a difference."""
     own = record["config"]
     if any(own.get(key) != config.get(key) for key in ("name", "seed")):
         return False
@@ -63,7 +63,7 @@ def check_one_format(place: str, records: Iterable[Record]) -> None:
 def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[Record]]]:
     """The settings that differ between the records, and the records of each choice of them, one a seed.
 
-    A setting that came after an earlier record is no difference from it.
+    A setting newer than a record is not a difference from it.
     """
     records = sorted(records, key=lambda record: record["config"]["seed"])
     told = [settings(record) for record in records]
@@ -100,7 +100,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def comparison(records: Iterable[Record]) -> str:
-    """A Markdown table: a row a setting, a column a (task, group), the best mean of each column in bold."""
+    """A Markdown table: one row for each setting, one column for each (task, group), the best mean in bold."""
     keys, groups = by_setting(records)
     places = list(columns(next(iter(groups.values()))[0]["cells"]))
     heads = [f"{task} {SHORT.get(group, '')}".strip() for task, group in places]

@@ -19,7 +19,7 @@ WORDS = {
     "control": "with control characters",
     "not_nfc": "not NFC",
 }
-SHOWN = 20  # malformed rows that are listed one by one
+SHOWN = 20  # malformed rows that are listed
 LONGEST = 80  # characters of a target that are shown
 
 
@@ -37,7 +37,7 @@ def lengths(part: Lengths | None) -> str:
 
 
 def data_table(findings: Iterable[Findings]) -> Table:
-    """A line a cell and split, and their sums."""
+    """One line for each cell and split, and their sums."""
     table = Table(title="lengths in tokens: min/median/95 %/max", title_justify="left")
     table.add_column("cell", no_wrap=True)
     table.add_column("split")

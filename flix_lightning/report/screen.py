@@ -1,4 +1,4 @@
-"""What a person reads at the end: the table of scores."""
+"""The table of scores that a command ends with."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -12,12 +12,12 @@ from flix_lightning.training.results import columns
 
 
 def screen() -> Console:
-    """Standard output, where texts from data stay as they are: no mark-up, no emoji codes."""
+    """Standard output that shows texts from data verbatim: no mark-up, no emoji codes."""
     return Console(soft_wrap=True, markup=False, emoji=False)
 
 
 def printable(text: str) -> str:
-    """A text from data on one line, without characters that steer a terminal."""
+    """A text from data on one line, without control characters of terminals."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
