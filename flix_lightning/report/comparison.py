@@ -11,7 +11,7 @@ from flix_lightning.training.run_directory import INCIDENTAL
 
 Record = Mapping[str, Any]
 FOLLOWS_FROM_METHOD = ("adapter.axes", "adapter.budget", "adapter.matched_axes", "adapter.dropout_axes")
-UNTOLD = {"name", "seed", *INCIDENTAL}
+NOT_COMPARED = {"name", "seed", *INCIDENTAL}
 SHORT = {"unseen combination": "unseen comb.", "unseen language": "unseen lang."}
 
 
@@ -25,12 +25,15 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def settings(record: Record) -> dict[str, Any]:
     """The settings that identify a run, by dotted key, without its seed."""
-    told = {"adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()}
+    compared = {
+        "adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()
+    }
     if "precision" in record:
-        told["trainer.precision"] = record["precision"]  # what `auto` became
-    told = {key: value for key, value in told.items() if not UNTOLD & {key, key.partition(".")[0]}}
+        compared["trainer.precision"] = record["precision"]  # what `auto` became
+    compared = {key: value for key, value in compared.items() if not NOT_COMPARED & {key, key.partition(".")[0]}}
     return {
-        key: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value for key, value in told.items()
+        key: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
+        for key, value in compared.items()
     }
 
 
@@ -66,23 +69,23 @@ def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[R
     A setting newer than a record is not a difference from it.
     """
     records = sorted(records, key=lambda record: record["config"]["seed"])
-    told = [settings(record) for record in records]
-    keys = ["adapter.method", *varying(told)]
+    compared = [settings(record) for record in records]
+    keys = ["adapter.method", *varying(compared)]
     groups: dict[tuple, list[Record]] = {}
-    for record, values in zip(records, told, strict=True):
+    for record, values in zip(records, compared, strict=True):
         groups.setdefault(tuple(values.get(key) for key in keys), []).append(record)
     return keys, groups
 
 
-def varying(told: Sequence[Mapping[str, Any]]) -> list[str]:
+def varying(compared: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys, but for the method, in which settings differ; one that some lack is no difference."""
-    return sorted(key for key in set().union(*told) - {"adapter.method"} if _varies(key, told))
+    return sorted(key for key in set().union(*compared) - {"adapter.method"} if _varies(key, compared))
 
 
-def _varies(key: str, told: Sequence[Mapping[str, Any]]) -> bool:
+def _varies(key: str, compared: Sequence[Mapping[str, Any]]) -> bool:
     """Whether runs differ in it; in what follows from a method's name, runs of that method."""
     found: dict[str | None, set[str]] = {}
-    for values in told:
+    for values in compared:
         if key in values:
             method = values.get("adapter.method") if key in FOLLOWS_FROM_METHOD else None
             found.setdefault(method, set()).add(repr(values[key]))

@@ -57,5 +57,5 @@ def policies_table(scores: Sequence[Record]) -> str:
 
 def _row(found: dict[str, list[float]], policies: Sequence[str]) -> list[str]:
     best = max(round(fmean(values), 1) for values in found.values())
-    told = [(spread(found[p]), round(fmean(found[p]), 1) == best) if p in found else ("", False) for p in policies]
-    return [f"**{text}**" if bold else text for text, bold in told]
+    marked = [(spread(found[p]), round(fmean(found[p]), 1) == best) if p in found else ("", False) for p in policies]
+    return [f"**{text}**" if bold else text for text, bold in marked]

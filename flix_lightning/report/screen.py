@@ -70,6 +70,6 @@ def print_report(record: Mapping[str, Any], run: object) -> None:
     if left_out := record.get("left_out_rows"):
         console.print(f"{left_out} malformed rows were left out, as benchmark.tolerance allows", style="yellow")
     if unscored := record.get("unscored_cells"):
-        told = f"{len(unscored)} cells have no {record['split']} rows and no score: {', '.join(unscored)}"
-        console.print(told, style="yellow", highlight=False)
+        message = f"{len(unscored)} cells have no {record['split']} rows and no score: {', '.join(unscored)}"
+        console.print(message, style="yellow", highlight=False)
     console.print(f"run {run}", highlight=False)
