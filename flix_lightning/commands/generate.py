@@ -47,7 +47,7 @@ def task(config: DictConfig) -> None:
 
 
 def request_of(plain: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The request that was typed; None where none was."""
+    """The request on the command line; None without one."""
     fields = {key: value for key, value in plain.items() if key not in OWN}
     own = {key: plain[key] for key in ("task", "language", "text") if plain[key] is not None}
     return {**own, **fields} or None

@@ -33,7 +33,7 @@ flix COMMAND --help shows its settings."""
 
 
 def overview() -> str:
-    """What `flix --help` prints: a line a command."""
+    """What `flix --help` prints: one line for each command."""
     width = max(map(len, COMMANDS))
     return HELP.format(commands="\n".join(f"  {name:{width}}  {line}" for name, line in COMMANDS.items()))
 
@@ -58,7 +58,7 @@ def split(words: list[str]) -> tuple[str, list[str]]:
 
 @command
 def flix(*before: str) -> None:
-    """Run the command line, `before` put in front of it."""
+    """Run the command line, preceded by `before`."""
     words = [*before, *sys.argv[1:]]
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())

@@ -148,7 +148,7 @@ def read_prompts(record: "Record", rows: "Sequence[Row]", trust: Sequence[str]) 
 
 
 def gather_new_language(named: Mapping[str, Any], runs_dir: str, results: Path) -> None:
-    """Write what the table of an added language is made of."""
+    """Write the data of the table of an added language."""
     from flix_lightning.common.files import make_directory, write_whole
     from flix_lightning.evaluation.new_language import gather
     from flix_lightning.report.results import NEW_LANGUAGE

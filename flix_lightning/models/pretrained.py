@@ -130,7 +130,7 @@ def _quantized(quantization: Quantization, dtype: torch.dtype) -> BitsAndBytesCo
 
 def _remedy(name: str, error: Exception) -> str:
     """What to do about a model that does not load; by default the library's message."""
-    told, cause = " ".join(str(error).split()), error.__cause__
+    message, cause = " ".join(str(error).split()), error.__cause__
     if found := damage(Path(name)):
         return found
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
@@ -144,11 +144,11 @@ def _remedy(name: str, error: Exception) -> str:
             f"it is not in {constants.HF_HUB_CACHE}, and the hub cannot be reached. With a connection, "
             f"`hf download {name}` puts it there (HF_HUB_OFFLINE must be unset); or give a local folder as model.name."
         )
-    if "trust_remote_code" in told:
+    if "trust_remote_code" in message:
         return (
             "it runs Python code of its own; if you trust its authors, set trust_remote_code=true, which is "
             "model.trust_remote_code=true for train and validate."
         )
     if isinstance(error, SafetensorError):
-        return f"{told}. Its weights are not whole; `hf download {name} --force-download` gets them again."
-    return told or type(error).__name__
+        return f"{message}. Its weights are not whole; `hf download {name} --force-download` gets them again."
+    return message or type(error).__name__

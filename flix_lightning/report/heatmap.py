@@ -70,5 +70,5 @@ def draw_difference(records: Sequence[Record], path: Path) -> None:
 
 
 def literal(text: str) -> str:
-    """A text from data, its dollars no mark of mathematics."""
+    """A text from data, its dollar signs escaped."""
     return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Policies for unseen languages side by side: a row a language, a column a policy."""
+"""Policies for unseen languages side by side: one row for each language, one column for each policy."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence

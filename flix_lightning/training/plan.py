@@ -43,8 +43,8 @@ class Plan(Callback):
         if unseen := data.mixture.zero_shot:
             yield f"scored  also {counted(len(unseen), 'cell')} not trained"
         by_axis = module.parameters_by_axis()
-        told = ", ".join(f"{axis} {count:,}" for axis, count in by_axis.items())
-        yield f"trains  {sum(by_axis.values()):,} parameters: {told}"
+        by_name = ", ".join(f"{axis} {count:,}" for axis, count in by_axis.items())
+        yield f"trains  {sum(by_axis.values()):,} parameters: {by_name}"
         chosen = "" if self.settings.precision == self.precision else f" (trainer.precision={self.settings.precision})"
         yield f"device  {device_words(trainer)}, {self.precision}{chosen}"
         if slow := slow_format(self.precision, module):

@@ -76,18 +76,18 @@ class RunData:
     def differs(self, before: Mapping[str, Any]) -> str | None:
         """The difference to `before` in words; None without one."""
         cells = {str(cell): cell for cell in self.mixture.cells}
-        told = [
+        changes = [
             _listed("cells that are gone", [name for name in before["rows"] if name not in cells]),
             _listed("new cells", [name for name in cells if name not in before["rows"]]),
             _listed("other rows in", filter(None, (self._changed(cell, before["rows"]) for cell in cells.values()))),
         ]
         train = list(map(str, self.mixture.train))
-        if not any(told) and train != before["train"]:
+        if not any(changes) and train != before["train"]:
             same = sorted(train) == sorted(before["train"])
-            told.append("its training cells stand in another order" if same else "other cells train")
+            changes.append("its training cells stand in another order" if same else "other cells train")
         if self.bank is not None and before.get("bank") != self._bank_digest():
-            told.append(f"another bank in {str(self.bank)!r}")
-        return "; ".join(filter(None, told)) or None
+            changes.append(f"another bank in {str(self.bank)!r}")
+        return "; ".join(filter(None, changes)) or None
 
     def _changed(self, cell: Cell, rows: Mapping[str, Any]) -> str | None:
         """The cell with those of its splits that have other rows."""
@@ -122,12 +122,12 @@ class RunData:
                 )
             return
         try:
-            told = self.differs(json.loads(path.read_text(encoding="utf8")))
+            changes = self.differs(json.loads(path.read_text(encoding="utf8")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FlixError(f"{str(path)!r} is damaged: {error}; remove the folder to train from the start.") from error
-        if told:
+        if changes:
             shown = f" `flix report {run}` shows its table." if stands == "finished" else ""
-            raise FlixError(f"{str(run)!r} is {stands} and began with other data: {told}.{shown} {GO_ON}")
+            raise FlixError(f"{str(run)!r} is {stands} and began with other data: {changes}.{shown} {GO_ON}")
 
 
 def write_data(run: Path, found: Mapping[str, Any]) -> None:

@@ -18,7 +18,11 @@ from tests.configs import ROOT
 
 PAGE = (ROOT / "docs/configuration.md").read_text(encoding="utf8")
 GROUPS = dict(re.findall(r"^\| `(\w+)` \| .*? \| (.*) \|$", PAGE, re.MULTILINE))
-OWN = [shlex.split(line)[1:] for line in re.findall(r"^flix .*", PAGE, re.MULTILINE) if "arithmetic" in line]
+OWN = [
+    shlex.split(line)[1:]
+    for line in re.findall(r"^flix .*", PAGE, re.MULTILINE)
+    if "arithmetic" in line or "all-flix" in line
+]
 
 
 def test_every_group_of_the_training_config_stands_in_the_table_and_every_choice_named_is_one():
@@ -75,12 +79,14 @@ def test_the_classes_are_made_from_their_sections(mine, tmp_path):
 
 @pytest.mark.slow
 def test_they_train_and_answer_as_written(mine, monkeypatch, capsys):
-    (name, *train), (other, *ask) = OWN
+    (name, *train), (scoring, *evaluate), (asking, *ask) = OWN
     small = ["trainer.max_steps=2", "trainer.accelerator=cpu", "data.batch_size=4", "trainer.progress=false"]
     assert run_command(name, *train, *small, monkeypatch=monkeypatch) == 0
     assert "step 2" in capsys.readouterr().out
     assert list(mine.parent.glob("runs/all-flix/*/lines.txt")) and list(mine.parent.glob("runs/all-flix/*/metrics.csv"))
-    assert run_command(other, *ask, "device=cpu", monkeypatch=monkeypatch) == 0
-    assert capsys.readouterr().out.strip()
-    assert run_command(other, *[w for w in ask if "trust" not in w], monkeypatch=monkeypatch) == 1
+    assert run_command(scoring, *evaluate, "accelerator=cpu", monkeypatch=monkeypatch) == 0
+    assert "sum" in capsys.readouterr().out
+    assert run_command(scoring, *[w for w in evaluate if "trust" not in w], monkeypatch=monkeypatch) == 1
     assert "trust=[arithmetic]" in capsys.readouterr().err
+    assert run_command(asking, *ask, "device=cpu", monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().out.strip()

@@ -134,7 +134,7 @@ EVALUATE = [arguments[2:] for arguments in COMMANDS if arguments[:2] == ["flix",
 
 @pytest.mark.parametrize("overrides", EVALUATE, ids=" ".join)
 def test_every_evaluation_composes(overrides):
-    assert composed(*overrides, config="evaluate")["run"].startswith("runs/joint-flix")
+    assert f"run={composed(*overrides, config='evaluate')['run']}" in overrides
 
 
 @pytest.mark.slow

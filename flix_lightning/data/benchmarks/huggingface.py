@@ -49,7 +49,7 @@ class Table:
         except FlixError:
             raise
         except Exception as error:  # whatever the library's readers raise
-            raise FlixError(f"{self}, line {number + 1}: cannot be read: {told(error)}") from error
+            raise FlixError(f"{self}, line {number + 1}: cannot be read: {in_a_line(error)}") from error
 
 
 def dataset_parts(
@@ -95,10 +95,10 @@ def _load(name: str, config: str | None) -> DatasetDict:
         allowed = _configs(name)
         if config and allowed and config not in allowed:
             raise unknown(f"configuration of dataset {name!r}:", config, allowed) from error
-        raise FlixError(f"dataset {name!r} cannot be loaded: {told(error)}") from error
+        raise FlixError(f"dataset {name!r} cannot be loaded: {in_a_line(error)}") from error
 
 
-def told(error: BaseException) -> str:
+def in_a_line(error: BaseException) -> str:
     """The library's message and its cause's on one line, and what can be done."""
     words = " ".join(f"{error} {error.__cause__ or ''}".split()) or type(error).__name__
     if "scripts are no longer supported" in words:
@@ -119,7 +119,7 @@ def _check_rows(name: str) -> None:
 def _configs(name: str) -> list[str]:
     try:
         return get_dataset_config_names(name)
-    except Exception:  # it cannot be loaded, for a reason that is told already
+    except Exception:  # it cannot be loaded, for a reason that is reported already
         return []
 
 

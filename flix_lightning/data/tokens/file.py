@@ -116,8 +116,8 @@ def write_token_file(path: Path, rows: Iterable[tuple[Encoded, bool]], largest_i
             places.seek(0)
             shutil.copyfileobj(places, out)
             facts = {"rows": count, "tokens": total, "truncated": truncated, "dtype": dtype.str}
-            told = json.dumps(facts).encode()
-            out.write(told + TAIL.pack(len(told), MAGIC))
+            content = json.dumps(facts).encode()
+            out.write(content + TAIL.pack(len(content), MAGIC))
             out.flush()
             os.fsync(out.fileno())
         partial.replace(path)

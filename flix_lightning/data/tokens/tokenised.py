@@ -82,8 +82,8 @@ class TokenisedCells:
         """A name for a cell's rows, and whether it determines them."""
         source = self.benchmark.fingerprint(cell, split)
         longest = self.benchmark.tasks[cell.task].max_target_tokens
-        told = json.dumps([*self._settings, repr(cell), split, longest, source])
-        return hashlib.sha256(told.encode()).hexdigest()[:32], source is not None
+        content = json.dumps([*self._settings, repr(cell), split, longest, source])
+        return hashlib.sha256(content.encode()).hexdigest()[:32], source is not None
 
     @cached_property
     def _settings(self) -> tuple:
@@ -173,5 +173,5 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
     probes = [tokenizer(PROBE, add_special_tokens=special).input_ids for special in (True, False)]
-    told = [type(tokenizer).__qualname__, rules, probes, tokenizer.eos_token_id, tokenizer.chat_template]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    content = [type(tokenizer).__qualname__, rules, probes, tokenizer.eos_token_id, tokenizer.chat_template]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The model card of an export: what it is, how well it does by the run's record, how to load it, its licences."""
+"""The model card of an export: its content, its scores by the run's record, how to load it, its licences."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -192,7 +192,7 @@ def _spoken(cell: Cell) -> str:
 
 
 def _scores(cells: Sequence[Cell], bank: Bank, record: Mapping[str, Any] | None) -> str:
-    """The table: what the run scored of each of `cells`, with all values on axes that it leaves open."""
+    """The table of the run's scores of `cells`, one row for each value on axes that a cell leaves open."""
     found = [row for cell in cells for row in _scored(cell, bank, record["cells"] if record else [])]
     axes = axes_of(found)
     rows = []

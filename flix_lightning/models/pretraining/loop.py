@@ -44,7 +44,7 @@ def _check(state: dict, settings: Settings, checkpoint: Path) -> None:
     there = state["settings"]
     constant = state["step"] <= (1 - DECAY) * min(settings.steps, there["steps"])
     if there != {**asdict(settings), "steps": there["steps"] if constant else settings.steps}:
-        raise FlixError(f"{checkpoint} belongs to another pretraining, {there}; remove it or choose another `work`.")
+        raise FlixError(f"{checkpoint} is of another pretraining, {there}; remove it or choose another `work`.")
 
 
 def pretrain(
@@ -77,12 +77,12 @@ def pretrain(
         if done % LOG_EVERY == 0:
             loss, summed = round(summed / LOG_EVERY, 4), 0.0
             seconds = (time.monotonic() - began) / (done - start)
-            told = {"step": done, "loss": loss, "seconds_a_step": round(seconds, 3)}
+            entry = {"step": done, "loss": loss, "seconds_a_step": round(seconds, 3)}
             if done % SCORE_EVERY == 0:
                 rows = held_out(tokenizer, "validation", SCORED, settings.seed)
-                told["exact_match"] = exact_match(module, rows)
+                entry["exact_match"] = exact_match(module, rows)
             with (work / "log.jsonl").open("a", encoding="utf8") as log:
-                log.write(json.dumps(told) + "\n")
+                log.write(json.dumps(entry) + "\n")
         if done % SAVE_EVERY == 0 or done == settings.steps:
             spent = before + time.process_time() - used
             state = {"module": module.state_dict(), "optimizers": optimizers.state_dict(), "settings": asdict(settings)}

@@ -21,16 +21,16 @@ GROUPS = {**{f"{task} cells": frozenset(languages) for task, languages in CELLS.
 
 def abilities(module: TargetLogits, tokenizer: PreTrainedTokenizerBase, rows: int) -> dict[str, dict[str, float]]:
     """Task of pretraining -> group of languages -> exact match in % on `rows` test rows of each task."""
-    told = {}
+    percents = {}
     for task in (*TASKS, "copy"):
         rng = Random(f"abilities/{task}")
         drawn = [draw(tokenizer, rng, "test", task) for _ in range(rows)]
         done = right(module, [row.row for row in drawn])
-        told[task] = {"all": _percent(done)}
+        percents[task] = {"all": _percent(done)}
         for group, languages in GROUPS.items():
             if own := [yes for row, yes in zip(drawn, done) if row.language in languages]:
-                told[task][group] = _percent(own)
-    return told
+                percents[task][group] = _percent(own)
+    return percents
 
 
 def untrained(module: TargetLogits, tokenizer: PreTrainedTokenizerBase, rows: int) -> dict[str, float]:
