@@ -10,9 +10,8 @@ from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig
 
-from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.dropout import FeatureDropout
-from flix_lightning.adapters.injection import inject, merge
+from flix_lightning.adapters.injection import merge
 from flix_lightning.adapters.layer import FeaturizedLinear
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.batches import EvalBatch
@@ -361,31 +360,3 @@ def test_banks_train_over_quantized_weights(saved):
     assert all(bank.lora_a.grad.any() for bank in module.banks)
     with pytest.raises(FlixError, match="quantized weights cannot be merged"):
         merge(backbone.model, composition.index[0], composition.weight[0])
-
-
-@pytest.mark.parametrize("kind", ["Linear4bit", "Linear8bitLt"])
-def test_banks_wrap_the_layers_of_bitsandbytes(kind):
-    layers = pytest.importorskip("bitsandbytes").nn
-    torch.manual_seed(0)
-    plain = nn.Linear(64, 64, bias=False)
-    settings = {"compute_dtype": torch.float32} if kind == "Linear4bit" else {"has_fp16_weights": False}
-    layer = getattr(layers, kind)(64, 64, bias=False, **settings)
-    layer.load_state_dict(plain.state_dict())
-    layer = layer.to("cuda" if torch.cuda.is_available() else "cpu")
-    active = ActiveComposition(4)
-    (bank,) = inject(Holding(layer), 4, active)
-    x = torch.randn(2, 3, 64, device=bank.lora_a.device, requires_grad=True)
-    assert (bank(x) - plain.to(x.device)(x)).abs().mean() < 0.1
-    bank(x).sum().backward()
-    assert x.grad.any() and layer.weight.grad is None
-
-
-class Holding(nn.Module):
-    """A model of one layer."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def get_output_embeddings(self) -> None:
-        return None
