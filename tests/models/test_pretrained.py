@@ -328,7 +328,7 @@ def test_a_quantized_model_trains_and_answers_in_a_mixed_batch(family, quantizat
     module.zero_grad()
     loss(batch, cells).backward()
     before = [bank.lora_a.grad.clone() for bank in module.banks]
-    prompts = EvalBatch(generation_batch(rows, pad, kind), cells, [*"abc"], TARGETS, [6] * 3)
+    prompts = EvalBatch(generation_batch(rows, pad, kind), cells, [*"abc"], TARGETS, [0] * 3, [6] * 3)
     assert len(module.eval().generate(prompts)) == 3
     module.zero_grad()
     loss(batch, cells).backward()
