@@ -51,7 +51,7 @@ def command(function: Callable) -> Callable:
 def message(error: BaseException) -> str | None:
     """The message for the user; None for a bug."""
     chain = list(causes(error))
-    for cause in reversed(chain):
+    for cause in chain:  # the outermost: it adds the place to what it was raised from
         if isinstance(cause, FlixError):
             return str(cause)
     for cause in reversed(chain):

@@ -1,12 +1,12 @@
 """Policies for unseen languages side by side: one row for each language, one column for each policy."""
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
 from flix_lightning.adapters.unseen import LANGUAGE, STAND_INS
 from flix_lightning.common.errors import FlixError
+from flix_lightning.common.files import make_directory, write_whole
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.languages import family, script
 from flix_lightning.evaluation.kept_scores import read_scores
@@ -22,15 +22,20 @@ def collect_policies(runs: Sequence[Path], results: Path) -> None:
     """Copy the test scores of every policy that runs were evaluated with.
 
     Raises:
-        FlixError: there are none, or they are damaged.
+        FlixError: there are none, they are damaged, or they make no one table with those of before; nothing is copied.
     """
+    folder, copies = results / FOLDER, {}
     for run in runs:
-        paths = sorted(run.rglob("scores-*.json"))
-        if not (found := [path for path in paths if _is_of_a_policy(read_scores(path))]):
+        found = [path for path in sorted(run.rglob("scores-*.json")) if _is_of_a_policy(read_scores(path))]
+        if not found:
             raise FlixError(f"policies: no run in {str(run)!r} was evaluated on its test cells.")
-        (results / FOLDER).mkdir(parents=True, exist_ok=True)
-        for path in found:
-            shutil.copyfile(path, results / FOLDER / f"{path.parent.parent.name}-{path.parent.name}-{path.name}")
+        copies |= {folder / f"{path.parent.parent.name}-{path.parent.name}-{path.name}": path for path in found}
+    if copies:
+        before = {path: path for path in sorted(folder.glob("*.json"))}
+        policies_table([read_scores(path) for path in (before | copies).values()])
+        make_directory(folder)
+    for copy, path in copies.items():
+        write_whole(copy, path.read_bytes())
 
 
 def _is_of_a_policy(scores: Record) -> bool:

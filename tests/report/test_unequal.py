@@ -249,6 +249,7 @@ def test_policies_without_an_unseen_language_are_one_line(capsys):
     keep_scores(Path("runs/flix/0"), found)
     assert call("report", "policies=[runs]") == 1
     assert "none of the evaluations has scored a language that was not trained" in capsys.readouterr().err
+    assert not Path("results").exists(), "nothing is copied that makes no table"
     Path("runs/flix/0/scores-cldr-test-2.json").write_text("{}")
     assert call("report", "policies=[runs]") == 1
     assert "scores-cldr-test-2.json" in capsys.readouterr().err

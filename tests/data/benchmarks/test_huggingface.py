@@ -11,6 +11,7 @@ from datasets import Audio, ClassLabel, Dataset, DatasetDict, DatasetInfo, Featu
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.benchmarks.declared import DeclaredBenchmark
 from flix_lightning.data.cells import Cell
+from tests.own import call
 
 TOPIC = {"prompt": "{language}: {text}", "target": "{label}", "metric": "exact_match", "max_target_tokens": 8}
 FEATURES = Features({"text": Value("string"), "label": ClassLabel(names=["sport", "news"]), "lang": Value("string")})
@@ -223,12 +224,15 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_folder_that_the_library_cannot_read_is_one_line(case):
+def test_a_folder_that_the_library_cannot_read_is_one_line(case, capsys):
     files, told = BROKEN[case]
     folder(**files)
     with pytest.raises(FlixError, match=told) as caught:
         benchmark(dataset="files", configs={"sw": None})
     assert "\n" not in str(caught.value)
+    task = "dataset: files, configs: {sw: null}, prompt: T, target: T, metric: exact_match, max_target_tokens: 8"
+    assert call("validate", "benchmark=huggingface", f"+benchmark.tasks.topic={{{task}}}") == 1
+    assert f"error: {caught.value}\n" in capsys.readouterr().err, "the command tells the place, too"
 
 
 def test_a_home_folder_is_found(monkeypatch, saved):
