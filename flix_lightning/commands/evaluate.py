@@ -16,13 +16,13 @@ def task(config: DictConfig) -> None:
     run = find_run("run", plain["run"], plain["runs_dir"])
     trained = read_config(run)
 
+    from flix_lightning.adapters.unseen import UnseenLanguage
     from flix_lightning.common.console import quieten
     from flix_lightning.common.settings import Location, check, fill
     from flix_lightning.common.targets import COMPOSED, packages
     from flix_lightning.data.benchmarks.benchmark import load_benchmark
     from flix_lightning.evaluation.evaluate import evaluate
     from flix_lightning.evaluation.kept_scores import keep_scores
-    from flix_lightning.evaluation.unseen.policy import UnseenLanguage
     from flix_lightning.models.backbone import stored_backbone
     from flix_lightning.models.precision import AUTO, check_precision, precision_here
     from flix_lightning.report.screen import print_report, screen

@@ -60,8 +60,9 @@ def report(
 
 def compare(runs: Sequence[str], runs_dir: str, wandb: str | None, group: Sequence[str], picture: str | None) -> None:
     """Print the table of runs as Markdown, and draw the difference of two settings."""
-    from flix_lightning.report.compare import draw, wandb_records
     from flix_lightning.report.comparison import comparison
+    from flix_lightning.report.heatmap import draw_difference
+    from flix_lightning.report.wandb_records import wandb_records
 
     records = list(named(runs, runs_dir).values())
     records += wandb_records(wandb, group) if wandb else []
@@ -69,7 +70,7 @@ def compare(runs: Sequence[str], runs_dir: str, wandb: str | None, group: Sequen
         raise FlixError("no finished run was found.")
     print(comparison(records), end="")
     if picture:
-        draw(records, Path(picture))
+        draw_difference(records, Path(picture))
 
 
 def named(runs: Sequence[str], runs_dir: str) -> "dict[Path, Record]":
@@ -84,7 +85,7 @@ def named(runs: Sequence[str], runs_dir: str) -> "dict[Path, Record]":
 def compare_paired(runs: Sequence[str], runs_dir: str, bound: float) -> None:
     """Print two settings' difference in every column, paired by seed, cell and row, as Markdown."""
     from flix_lightning.data.predictions import read_predictions
-    from flix_lightning.report.compare import two_settings
+    from flix_lightning.report.comparison import two_settings
     from flix_lightning.report.paired_table import paired_table
     from flix_lightning.report.side_by_side import by_cell
 
@@ -147,7 +148,7 @@ def read_prompts(record: "Record", rows: "Sequence[Row]", trust: Sequence[str]) 
 
 
 def gather_new_language(named: Mapping[str, Any], runs_dir: str, results: Path) -> None:
-    """Write what the table of an added language is made of."""
+    """Write the data of the table of an added language."""
     from flix_lightning.common.files import make_directory, write_whole
     from flix_lightning.evaluation.new_language import gather
     from flix_lightning.report.results import NEW_LANGUAGE

@@ -1,9 +1,8 @@
 """How answers are scored: the four official XTREME-UP metrics and two forms of ROUGE, each a score in 0 to 100.
 
-Every official one equals its function in google-research/xtreme-up `evaluation/metrics.py`, oddities included. States
-are sums over pairs, so a run on many devices, or in other batches, gives the number that one pass over the whole corpus
-gives. Nothing seen scores 0, where most official functions have no answer. Text is compared without Unicode
-normalisation.
+The official ones equal their functions in google-research/xtreme-up `evaluation/metrics.py`, oddities included. States
+are sums over pairs, so any number of devices and any batches give the score of one pass over the corpus. No pairs score
+0, where most official functions are undefined. Text is compared without Unicode normalisation.
 """
 
 from collections.abc import Mapping

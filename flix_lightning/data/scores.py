@@ -1,4 +1,4 @@
-"""Per-cell scores: one metric a cell, summed exactly over processes, and their means."""
+"""Scores by cell: one metric for each, summed exactly over processes, and their means."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -32,7 +32,7 @@ class CellScores(nn.Module):
         )
 
     def update(self, cells: Sequence[Cell], predictions: Sequence[str], targets: Sequence[str]) -> None:
-        """Count answers, `scored` both sides."""
+        """Add answers; both sides as `scored` gives them."""
         for number, prediction, target in zip((self._number[c] for c in cells), predictions, targets, strict=True):
             self.metrics[number].update([scored(prediction)], [scored(target)])
 

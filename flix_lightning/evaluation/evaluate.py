@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 
 from lightning import Trainer
 
-from flix_lightning.adapters.bank import bank_file
+from flix_lightning.adapters.bank_file import bank_file
 from flix_lightning.adapters.corrections import CORRECTIONS
 from flix_lightning.adapters.strengths import Strengths
+from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage
 from flix_lightning.common.settings import Count, checked
 from flix_lightning.data.benchmarks.benchmark import Benchmark, Split
 from flix_lightning.data.mixture import ALL, Mixture, Names
 from flix_lightning.data.predictions import Prediction
 from flix_lightning.data.row_digests import DIGITS, RowDigests
 from flix_lightning.evaluation.unseen.few_shot import stand_ins
-from flix_lightning.evaluation.unseen.policy import TASK_ONLY, UnseenLanguage
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.models.positions import check_positions
 from flix_lightning.training.assembly import build_finished

@@ -17,10 +17,10 @@ from filelock import FileLock
 from typing_extensions import TypedDict
 
 from flix_lightning.adapters.strengths import Strengths
+from flix_lightning.adapters.unseen import TASK_ONLY
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import escaped, shortened, write_whole
 from flix_lightning.data.predictions import Prediction, predictions_file, read_predictions, write_predictions
-from flix_lightning.evaluation.unseen.policy import TASK_ONLY
 from flix_lightning.training.record_form import Record, checked_form, read_json
 from flix_lightning.training.results import cell_of
 

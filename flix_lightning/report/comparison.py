@@ -16,7 +16,7 @@ from flix_lightning.training.run_directory import INCIDENTAL
 Record = Mapping[str, Any]
 DATA = "data"  # digests of a run's rows: a setting where the config says the same and the rows are others
 FOLLOWS_FROM_METHOD = ("adapter.axes", "adapter.budget", "adapter.matched_axes", "adapter.dropout_axes")
-UNTOLD = {"name", "seed", *INCIDENTAL}
+NOT_COMPARED = {"name", "seed", *INCIDENTAL}
 SHORT = {"seen": "", "unseen combination": "unseen comb.", "unseen language": "unseen lang."}
 
 
@@ -29,15 +29,18 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def settings(record: Record) -> dict[str, Any]:
-    """What tells a run from others, by dotted key; its seed apart."""
-    told = {"adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()}
+    """The settings that identify a run, by dotted key, without its seed."""
+    compared = {
+        "adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()
+    }
     if "precision" in record:
-        told["trainer.precision"] = record["precision"]  # what `auto` became
-    told = {key: value for key, value in told.items() if not UNTOLD & {key, key.partition(".")[0]}}
+        compared["trainer.precision"] = record["precision"]  # what `auto` became
+    compared = {key: value for key, value in compared.items() if not NOT_COMPARED & {key, key.partition(".")[0]}}
     if "data" in record:
-        told[DATA] = " ".join(f"{split} {digest[:6]}" for split, digest in record["data"].items())
+        compared[DATA] = " ".join(f"{split} {digest[:6]}" for split, digest in record["data"].items())
     return {
-        key: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value for key, value in told.items()
+        key: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
+        for key, value in compared.items()
     }
 
 
@@ -51,7 +54,7 @@ def scored_by(record: Record) -> dict[str, Any]:
 
 
 def is_run_of(record: Record, config: Mapping[str, Any]) -> bool:
-    """Whether a record is that of a run with this config; a setting that came after the record is no difference."""
+    """Whether a record is that of a run with this config; a setting newer than the record is not a difference."""
     own = record["config"]
     if any(own.get(key) != config.get(key) for key in ("name", "seed")):
         return False
@@ -82,9 +85,9 @@ def check_alike(place: str, records: Sequence[Record]) -> None:
     Raises:
         FlixError: two of the records differ in more than the seed.
     """
-    told = list(map(settings, records))
-    for key in sorted(set().union(*told)):
-        values = list(dict.fromkeys(repr(one[key]) for one in told if key in one))
+    compared = list(map(settings, records))
+    for key in sorted(set().union(*compared)):
+        values = list(dict.fromkeys(repr(one[key]) for one in compared if key in one))
         if len(values) > 1:
             raise FlixError(f"{place}: runs differ in more than the seed ({key}: {' and '.join(values)}).")
 
@@ -96,23 +99,23 @@ def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[R
     """
     once = {json.dumps(record, sort_keys=True): record for record in records}
     records = sorted(once.values(), key=lambda record: record["config"]["seed"])
-    told = [settings(record) | scored_by(record) for record in records]
-    keys = ["adapter.method", *varying(told)]
+    compared = [settings(record) | scored_by(record) for record in records]
+    keys = ["adapter.method", *varying(compared)]
     groups: dict[tuple, list[Record]] = {}
-    for record, values in zip(records, told, strict=True):
+    for record, values in zip(records, compared, strict=True):
         groups.setdefault(tuple(values.get(key) for key in keys), []).append(record)
     return keys, groups
 
 
-def varying(told: Sequence[Mapping[str, Any]]) -> list[str]:
+def varying(compared: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys, but for the method, in which settings differ; one that some lack is no difference."""
-    return sorted(key for key in set().union(*told) - {"adapter.method"} if _varies(key, told))
+    return sorted(key for key in set().union(*compared) - {"adapter.method"} if _varies(key, compared))
 
 
-def _varies(key: str, told: Sequence[Mapping[str, Any]]) -> bool:
+def _varies(key: str, compared: Sequence[Mapping[str, Any]]) -> bool:
     """Whether runs differ in it; in what follows from others of their settings, runs that have these in common."""
     found: dict[Any, set[str]] = {}
-    for values in told:
+    for values in compared:
         if key in values:
             found.setdefault(_decided_by(key, values), set()).add(repr(values[key]))
     return any(len(different) > 1 for different in found.values())
@@ -178,3 +181,19 @@ def _twice(groups: Mapping[tuple, Sequence[Record]]) -> Iterator[str]:
         counted = Counter(record["config"]["seed"] for record in records)
         if twice := [f"{count} of seed {seed}" for seed, count in counted.items() if count > 1]:
             yield f"{', '.join(map(str, values))}: the runs are not one a seed, but {', '.join(twice)}"
+
+
+def two_settings(place: str, records: Sequence[Record]) -> dict[str, list[Record]]:
+    """The name and the records, one a seed, of each of two settings; FLix first.
+
+    Args:
+        place: of what shows their difference, for messages.
+
+    Raises:
+        FlixError: there are not two.
+    """
+    _, settings = by_setting(records)
+    if len(settings) != 2:
+        raise FlixError(f"{place}: shows the difference of two settings; these runs have {len(settings)}.")
+    in_order = sorted(settings.items(), key=lambda item: item[0][0] != "flix")
+    return {", ".join(map(str, setting)): found for setting, found in in_order}

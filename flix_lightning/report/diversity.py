@@ -1,4 +1,4 @@
-"""What a more diverse mixture does to a task: its score in the joint mixture minus that when it trains alone."""
+"""The effect of a more diverse mixture on a task: its score in the joint mixture minus that when trained alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Diversity:
     Args:
         name, title: as of a `Study`.
         joint, alone: studies with the same rows; columns of the same label are set against each other.
-        labels: of the columns, one a task.
+        labels: of the columns, one for each task.
         comparable: of these, the ones whose published numbers are over the same cells in both.
     """
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from flix_lightning.common.errors import FlixError
-from flix_lightning.report.comparison import Record
+from flix_lightning.report.comparison import Record, two_settings
 from flix_lightning.report.picture import save
 from flix_lightning.training.results import place_of
 
@@ -59,6 +59,16 @@ def difference_heatmap(records: Sequence[Record], baseline: Sequence[Record], ti
     save(figure, path)
 
 
+def draw_difference(records: Sequence[Record], path: Path) -> None:
+    """One setting minus the other, cell by cell.
+
+    Raises:
+        FlixError: there are not two settings.
+    """
+    (one, ours), (other, theirs) = two_settings("picture", records).items()
+    difference_heatmap(ours, theirs, f"{one} minus {other}, test score", path)
+
+
 def literal(text: str) -> str:
-    """A text from data, its dollars no mark of mathematics."""
+    """A text from data, its dollar signs escaped."""
     return text.replace("$", r"\$")

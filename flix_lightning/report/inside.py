@@ -45,7 +45,7 @@ def similarity_heatmap(similarity: np.ndarray, languages: Sequence[str], title: 
 
 
 def cluster_order(similarity: np.ndarray) -> list[int]:
-    """An order in which like stands beside like: the leaves of average-linkage clustering, (items, items) given."""
+    """An order with similar items adjacent: the leaves of average-linkage clustering, (items, items) given."""
     if len(similarity) < 2:
         return list(range(len(similarity)))
     distance = similarity.max() - (similarity + similarity.T) / 2

@@ -23,7 +23,7 @@ row. What was searched, tried and thought about the differences: [LOG.md](../LOG
 
 
 def write_page(records: Sequence[Record], results: Path) -> None:
-    """Write README.md and its pictures to `results`; what has not been run is said to be so."""
+    """Write README.md and its pictures to `results`; what has not been run is marked."""
     parts = [INTRODUCTION, "## Which claims of the paper hold here", claims_table(CLAIMS, records)]
     for study in STUDIES:
         parts += [f"## {study.name}: {study.title}", study.table(records)]

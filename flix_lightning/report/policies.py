@@ -1,15 +1,15 @@
-"""Policies for unseen languages side by side: a row a language, a column a policy."""
+"""Policies for unseen languages side by side: one row for each language, one column for each policy."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from flix_lightning.adapters.unseen import LANGUAGE, STAND_INS
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.languages import family, script
 from flix_lightning.evaluation.kept_scores import read_scores
-from flix_lightning.evaluation.unseen.policy import LANGUAGE, STAND_INS
 from flix_lightning.report.comparison import Record, check_alike, check_one_format, spread
 from flix_lightning.training.results import place_of
 

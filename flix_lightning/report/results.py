@@ -17,7 +17,7 @@ from flix_lightning.report.policies import FOLDER, policies_table
 from flix_lightning.training.record_form import read_record_file
 from flix_lightning.training.results import RECORD
 
-NEW_LANGUAGE = "new_language.json"  # two runs' records and what became of their features
+NEW_LANGUAGE = "new_language.json"  # two runs' records, and the change of their features
 STUDY = "compositional.json"  # the records of `flix compositional`
 BEGIN, END = "<!-- generated from results/: begin -->", "<!-- generated from results/: end -->"
 
@@ -64,13 +64,13 @@ def read(folder: Path) -> list[Record]:
 
 
 def every_record(results: Path) -> list[Record]:
-    """The records of all runs in results/, whatever their mixture; none where there is no such folder."""
+    """The records of all runs in results/, whatever their mixture; empty without such a folder."""
     folders = [path for path in results.iterdir() if path.is_dir() and path.name != FOLDER] if results.is_dir() else []
     return [record for folder in sorted(folders) for record in read(folder)]
 
 
 def block(table: str) -> str:
-    """What stands between the README's marks."""
+    """The text between the README's marks."""
     return f"{BEGIN}\n\n{table}\n{END}"
 
 

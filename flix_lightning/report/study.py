@@ -22,9 +22,9 @@ class Column:
         label: its head in the table.
         mixture: the name of the mixture whose runs it reads.
         task: the task scored; the mean over all of the mixture's tasks when None.
-        group: how the cells stand to training.
+        group: of the cells: seen, unseen combination, ...
         split: `test`, or `validation` for the score that chose the checkpoint.
-        where: settings by dotted key that its runs have, where the mixture alone does not say.
+        where: settings by dotted key that its runs have, if the mixture does not determine them.
     """
 
     label: str
@@ -51,7 +51,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One method or setting: its runs have the settings `where`; `published` gives a number a column, None unknown."""
+    """One method or setting: its runs have the settings `where`; `published` has a number or None for each column."""
 
     label: str
     where: Mapping[str, Any]
@@ -85,7 +85,7 @@ class Study:
         return next(row for row in self.rows if row.label == label)
 
     def published(self, label: str, head: str) -> float | None:
-        """The number in print; the average is taken from the row where no column of its own gives it."""
+        """The published number; the average is computed from the row if no column has it."""
         numbers = dict(zip(self.heads, self.row(label).published, strict=False))
         if head == AVERAGE and numbers and head not in numbers and None not in numbers.values():
             return fmean(numbers.values())
@@ -95,7 +95,7 @@ class Study:
         """Head -> seed -> score, over the seeds that have been run.
 
         Raises:
-            FlixError: two records fit one place and are not the same setting.
+            FlixError: two records of different settings fit one place.
         """
         row = self.row(label)
         found = {

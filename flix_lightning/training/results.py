@@ -1,4 +1,4 @@
-"""The record of a run: one JSON file with everything its tables and plots are made of."""
+"""The record of a run: one JSON file, the source of all tables and plots."""
 
 import json
 import resource
@@ -45,9 +45,9 @@ def mixing_shares(mixture: Mixture, probabilities: np.ndarray, drawn: np.ndarray
 
 
 def cell_rows(scores: Mapping[Cell, float], mixture: Mixture, tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
-    """A row a cell: task, language, attributes if it has any, group, score.
+    """One row for each cell: task, language, attributes if any, group, score.
 
-    Where a task names the languages of an official average, `scored` says whether the cell's is among them.
+    If a task names the languages of an official average, `scored` says whether the cell's is one of them.
     """
     rows = []
     for cell, score in scores.items():
@@ -66,7 +66,7 @@ def cell_of(row: Mapping[str, Any]) -> Cell:
 
 
 def place_of(row: Mapping[str, Any]) -> str:
-    """The language of a row of `cell_rows` with its values on further axes: where it stands among its task's."""
+    """The language of a row of `cell_rows` with its values on further axes: its place among its task's cells."""
     return str(cell_of(row)).removeprefix(f"{row['task']}/")
 
 
@@ -97,7 +97,7 @@ def read_record(run: Path) -> dict[str, Any]:
     """The record of a finished run.
 
     Raises:
-        FlixError: the run has none: it is absent or unfinished; or the file is damaged or somebody else's.
+        FlixError: the run is absent or unfinished, or the file is damaged or somebody else's.
     """
     path = run / RECORD
     if not path.is_file():
@@ -106,5 +106,5 @@ def read_record(run: Path) -> dict[str, Any]:
 
 
 def precision_of(record: Mapping[str, Any]) -> str:
-    """The number format of a finished run; records from before `auto` have it in their config only."""
+    """The number format of a finished run; older records have it in their config only."""
     return record.get("precision") or record["config"]["trainer"]["precision"]

@@ -12,10 +12,9 @@ from flix_lightning.common.settings import fill
 from flix_lightning.training.record_form import Config, checked_form, read_json
 from flix_lightning.training.sections import Sections
 
-# Keys that say where and how a run is computed, not what: changing them continues the same run.
+# Keys for where and how a run is computed, not what: changing them continues the same run.
 INCIDENTAL = (
     "runs_dir",
-    "run_dir",
     "logger",
     "trust",
     "dry_run",
@@ -41,7 +40,7 @@ WATCHING = ("DeviceStatsMonitor", "LearningRateMonitor", "ModelSummary", "RichMo
 
 
 def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a config that decides a run's result; the run that it continues is named by its hash alone."""
+    """The part of a config that determines a run's result; the run that it continues is named by its hash alone."""
     config = json.loads(json.dumps(config))
     for key in INCIDENTAL:
         *groups, last = key.split(".")
@@ -65,14 +64,14 @@ def only_watches(callback: Any) -> bool:
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
-    """Ten hexadecimal digits of what decides a run's result."""
+    """Ten hexadecimal digits of the part of a config that determines a run's result."""
     return hashlib.sha256(json.dumps(decisive(config), sort_keys=True).encode()).hexdigest()[:10]
 
 
 def run_directory(config: Mapping[str, Any]) -> Path:
     """
     Raises:
-        FlixError: a section that is not one, or a name that would lead out of `runs_dir`.
+        FlixError: a section that is not a mapping, or a name that would lead out of `runs_dir`.
     """
     sections = fill("", Sections, config)
     return Path(sections.runs_dir) / plain_name("name", sections.name) / fingerprint(config)

@@ -1,4 +1,4 @@
-"""Runs below a folder: found by folder, name or the beginning of a hash, and the state that each is in."""
+"""Runs below a folder: found by folder, name or the beginning of a hash; the state of each."""
 
 import os
 from collections.abc import Iterator
@@ -72,10 +72,10 @@ class Found:
     Args:
         folder: its own.
         state: `finished`, `running`, `stopped` or `damaged`.
-        detail: the step that it stopped at or runs on from, or what is damaged.
-        config: what it was started with; None where that cannot be read.
+        detail: the step of its last checkpoint, or what is damaged.
+        config: of the run; None if it cannot be read.
         record: of a finished run.
-        step: how far it is.
+        step: the last one saved.
     """
 
     folder: Path

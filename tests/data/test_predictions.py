@@ -37,7 +37,11 @@ def test_a_file_is_read_without_this_project_and_equal_rows_make_equal_bytes():
     assert predictions_file(SCORES).read_bytes() == written
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", gzip.compress(b"[]\n"), gzip.compress(b'{"task": 1}\n'), "short"])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{}", gzip.compress(b"[]\n"), gzip.compress(b'{"task": 1}\n'), "short"],
+    ids=["empty", "plain", "a list", "no cell", "short"],
+)
 def test_what_is_no_file_of_predictions_is_told(damage):
     with pytest.raises(FlixError, match="were not kept. `flix evaluate`"):
         read_predictions(SCORES)

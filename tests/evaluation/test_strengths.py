@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from flix_lightning.adapters.bank import ADAPTER, Bank
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.bank_file import ADAPTER
 from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.data.predictions import read_predictions
 from tests.commands.test_commands import run_command

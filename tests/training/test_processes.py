@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.bank_file import ADAPTER
 from flix_lightning.data.predictions import predictions_file
 from tests.configs import FLIX, ROOT, SMALL
 from tests.processes import run_on, steps_seen

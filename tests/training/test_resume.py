@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.bank_file import ADAPTER
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.benchmarks.cldr.benchmark import Cldr
 from flix_lightning.data.predictions import predictions_file

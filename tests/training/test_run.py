@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.bank_file import ADAPTER
 from flix_lightning.common.settings import without
 from flix_lightning.data.tokens.encoding import training_batch
 from flix_lightning.data.tokens.places import target_places

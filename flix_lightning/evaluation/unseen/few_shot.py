@@ -14,11 +14,11 @@ from torch import Tensor
 from flix_lightning.adapters.composition import Composer, Composition
 from flix_lightning.adapters.features import Feature
 from flix_lightning.adapters.strengths import StandIns
+from flix_lightning.adapters.unseen import LANGUAGE, UnseenLanguage
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.datamodule import MixtureDataModule
 from flix_lightning.data.tokens.encoding import Encoded, training_batch
 from flix_lightning.data.tokens.places import target_places
-from flix_lightning.evaluation.unseen.policy import LANGUAGE, UnseenLanguage
 from flix_lightning.training.module import FlixModule
 
 Row = tuple[Cell, Encoded]  # an example in an unseen language, or in several of which one is

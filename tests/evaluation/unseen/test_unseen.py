@@ -13,6 +13,7 @@ from lightning import Trainer
 from flix_lightning.adapters.features import Feature, FeatureSpace
 from flix_lightning.adapters.injection import featurized_linears
 from flix_lightning.adapters.strengths import Strengths
+from flix_lightning.adapters.unseen import STAND_INS, UnseenLanguage
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill
 from flix_lightning.data.benchmarks.cldr.languages import CELLS as CLDR_CELLS
@@ -23,7 +24,6 @@ from flix_lightning.data.tokens.encoding import Encoded
 from flix_lightning.evaluation.evaluate import evaluate
 from flix_lightning.evaluation.kept_scores import keep_scores, merged
 from flix_lightning.evaluation.unseen.few_shot import stand_ins, weighted
-from flix_lightning.evaluation.unseen.policy import STAND_INS, UnseenLanguage
 from flix_lightning.training.assembly import build_experiment
 from flix_lightning.training.run import train
 from tests import toy

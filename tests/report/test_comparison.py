@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from flix_lightning.common.errors import FlixError
-from flix_lightning.report.compare import draw, wandb_records
 from flix_lightning.report.comparison import comparison
+from flix_lightning.report.heatmap import draw_difference
 from flix_lightning.report.policies import FOLDER, collect_policies, policies_table
+from flix_lightning.report.wandb_records import wandb_records
 from tests.commands.test_commands import run_command
 from tests.report.test_report import record
 
@@ -68,7 +69,7 @@ def test_two_runs_are_shown_and_drawn_and_nothing_else_is_written(monkeypatch, c
 
 def test_a_picture_takes_two_settings():
     with pytest.raises(FlixError, match="have 1"):
-        draw([FLIX], Path("x.png"))
+        draw_difference([FLIX], Path("x.png"))
 
 
 def scores(policy: str, seed: int, gu: float, az: float):
