@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.report.comparison import SHORT
 from flix_lightning.report.paired import Column, Difference, Seeds, difference
@@ -10,7 +11,7 @@ from flix_lightning.training.results import cell_of, columns
 
 
 def paired_table(ours: Seeds, theirs: Seeds, cells: Sequence[Mapping[str, Any]], bound: float) -> str:
-    """Markdown: a line a column, then their mean.
+    """Markdown: a line a column, then their mean, over the cells that all runs were scored on.
 
     Args:
         ours, theirs: the runs' rows.
@@ -18,11 +19,15 @@ def paired_table(ours: Seeds, theirs: Seeds, cells: Sequence[Mapping[str, Any]],
         bound: points, for the verdicts.
 
     Raises:
-        FlixError: what `difference` raises.
+        FlixError: there is no such cell; and what `difference` raises.
     """
+    everywhere = set.intersection(*(set(rows) for side in (ours, theirs) for rows in side.values()))
+    shared = [row for row in cells if cell_of(row) in everywhere]
+    if not shared:
+        raise FlixError("bound: no cell was scored in all of these runs.")
     parts = {
-        place: Column(ours, theirs, [cell_of(row) for row in cells if (row["task"], row["group"]) == place])
-        for place in columns(list(cells))
+        place: Column(ours, theirs, [cell_of(row) for row in shared if (row["task"], row["group"]) == place])
+        for place in columns(shared)
     }
     rows = [
         line(f"{task} {SHORT.get(group, group)}".strip(), difference([part]), bound)

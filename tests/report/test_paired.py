@@ -14,6 +14,7 @@ from flix_lightning.data.metrics import METRICS
 from flix_lightning.data.pair_statistics import STATISTICS
 from flix_lightning.data.predictions import Prediction, write_predictions
 from flix_lightning.report.paired import Column, Difference, difference
+from flix_lightning.report.paired_table import paired_table
 from tests.commands.test_commands import run_command
 from tests.report.test_report import record
 
@@ -164,6 +165,17 @@ def test_intervals_cover_the_truth(cells, seeds, between):
         low, high = difference([Column(*sides, names)], resamples=100).interval
         held += low <= 0 <= high
     assert held >= 0.904 * 200
+
+
+def test_a_table_is_over_the_cells_that_all_runs_have():
+    targets = {Cell("ner", "sw"): ["a", "b"], Cell("ner", "yo"): ["c"], Cell("qa", "ln"): ["d"]}
+    whole = {0: run("f1", targets, targets)}
+    part = {0: {cell: rows for cell, rows in whole[0].items() if cell.language == "sw"}}
+    cells = record("flix", 0, 50, 10)["cells"]
+    found = paired_table(whole, part, cells, 0).splitlines()[2:]
+    assert [one.split(" | ")[:4] for one in found] == [["| ner", "1", "1", "2"], ["| mean", "1", "1", "2"]]
+    with pytest.raises(FlixError, match="bound: no cell"):
+        paired_table(whole, {0: {}}, cells, 0)
 
 
 def test_two_settings_by_the_command(monkeypatch, capsys):
