@@ -120,6 +120,13 @@ class Composer:
             known = self.strengths.serving(feature, {feature: 1.0} if feature in self.space else {})
             yield from ((feature, serving, weight) for serving, weight in known.items())
 
+    def weights(self, cell: Cell) -> dict[Feature, float]:
+        """The known features that serve `cell`, with the weight of each."""
+        weights: dict[Feature, float] = {}
+        for _, feature, weight in self.serving(cell):
+            weights[feature] = weights.get(feature, 0.0) + weight
+        return weights
+
     def active(self, cell: Cell) -> tuple[Feature, ...]:
         """The known features that serve `cell`."""
         return tuple(dict.fromkeys(serving for _, serving, _ in self.serving(cell)))

@@ -35,6 +35,11 @@ class Strengths:
     features: tuple[tuple[Feature, Weights], ...] = ()
 
     @staticmethod
+    def of(given: "Strengths | Mapping[str, Any] | None", place: str = "strengths") -> "Strengths":
+        """From plain values as `parse` reads them; None for none."""
+        return given if isinstance(given, Strengths) else Strengths.parse(given or {}, place)
+
+    @staticmethod
     def parse(section: Mapping[str, Any], place: str = "strengths") -> "Strengths":
         """From plain values, as in the head of this file.
 
@@ -90,6 +95,14 @@ class Strengths:
             if feature not in named
         )
         return Strengths(self.axes, self.features + more)
+
+    def __str__(self) -> str:
+        """In one word, the same for any order: `language=0.5`, `language.sw=0.5`, `language.xx=0.7sw+0.3rw`."""
+        words = [f"{axis}={factor:.12g}" for axis, factor in self.axes]
+        for feature, weights in self.features:
+            parts = [f"{weight:.12g}" + ("" if f == feature else f.value) for f, weight in weights]
+            words.append(f"{feature.axis}.{feature.value}={'+'.join(sorted(parts)) or 0}")
+        return ",".join(sorted(words))
 
     def plain(self) -> dict[str, Any]:
         """As `parse` reads them."""

@@ -32,6 +32,7 @@ class WarmStart:
         peft: axis -> value -> the folder of a PEFT LoRA that the feature starts as.
         train: `all` features of the mixture, or only the `new` ones, which the bank lacks: the bank's features are kept
             bit for bit, used by the mixture or not, and are part of the run's bank.
+        renamed_model: the bank's model may have another name here, as of a folder that was moved.
 
     Raises:
         FlixError: contradictory settings.
@@ -40,6 +41,7 @@ class WarmStart:
     bank: Location | None = None
     peft: Mapping[str, Folders] = field(default_factory=dict)
     train: Literal["all", "new"] = "all"
+    renamed_model: bool = False
 
     def __post_init__(self) -> None:
         if self.train == "new" and self.bank is None:
@@ -49,7 +51,8 @@ class WarmStart:
         """The bank and LoRAs that it names, read from disk."""
         folders = {Feature(axis, value): Path(p) for axis, values in self.peft.items() for value, p in values.items()}
         loras = {feature: read_peft_folder(folder) for feature, folder in folders.items()}
-        return Start(None if self.bank is None else Bank.read(Path(self.bank)), loras, self.train == "new")
+        bank = None if self.bank is None else Bank.read(Path(self.bank))
+        return Start(bank, loras, self.train == "new", self.renamed_model)
 
 
 class Start(NamedTuple):
@@ -59,11 +62,13 @@ class Start(NamedTuple):
         bank: the features to start from.
         loras: feature -> module path -> update.
         keep: the bank's features stay as they are.
+        renamed: the backbone's name need not be that in the bank.
     """
 
     bank: Bank | None
     loras: Mapping[Feature, Mapping[str, LowRank]]
     keep: bool
+    renamed: bool = False
 
     def composer(self, own: Composer) -> Composer:
         """`own`, with the features that are kept beside its own.
@@ -94,10 +99,11 @@ class Start(NamedTuple):
             FlixError: a bank or a LoRA that does not fit.
         """
         if self.bank is not None:
-            if _last_part(self.bank.backbone) != _last_part(backbone.config.name_or_path):
+            here = backbone.config.name_or_path
+            if not self.renamed and _last_part(self.bank.backbone) != _last_part(here):
                 raise FlixError(
-                    f"warm_start.bank: trained on backbone {self.bank.backbone!r}; "
-                    f"this run's is {backbone.config.name_or_path!r}."
+                    f"warm_start.bank: trained on backbone {self.bank.backbone!r}; this run's is {here!r}. If that is "
+                    "the same model under another name, set warm_start.renamed_model=true."
                 )
             self.bank.load_into(backbone, composer)
         for feature, updates in self.loras.items():

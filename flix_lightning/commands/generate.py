@@ -15,14 +15,15 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import Location, check, fill
 
 STANDARD_INPUT = "-"
-CHOICES = ("batch_size", "max_new_tokens", "temperature", "top_p", "seed", "num_answers", "device")
+CHOICES = ("batch_size", "max_new_tokens", "temperature", "top_p", "seed", "num_answers", "device", "strengths")
 TRUST = ("trust", "trust_remote_code")
-OWN = ("run", "runs_dir", "requests", "task", "language", "text", "out", *CHOICES, *TRUST)
+OWN = ("run", "runs_dir", "requests", "task", "language", "text", "out", "unseen_language", *CHOICES, *TRUST)
 
 
 def task(config: DictConfig) -> None:
     plain = resolved(config)
 
+    from flix_lightning.adapters.unseen import UnseenLanguage
     from flix_lightning.inference.generate import answer, parse_requests, read_requests, tell
 
     file, typed = check("requests", Location | None, plain["requests"]), request_of(plain)
@@ -37,7 +38,8 @@ def task(config: DictConfig) -> None:
     else:
         asked = read_requests(file)
     chosen = {key: plain[key] for key in (*CHOICES, *TRUST)}
-    answered = fill("", answer, chosen, run=run, place=place, asked=asked)
+    policy = fill("unseen_language", UnseenLanguage, plain["unseen_language"])
+    answered = fill("", answer, chosen, run=run, place=place, asked=asked, unseen_language=policy)
     if typed is not None and plain["out"] is None:
         print("\n".join(answered[0].get("answers") or [answered[0]["answer"]]))
     else:

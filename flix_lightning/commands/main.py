@@ -11,7 +11,7 @@ COMMANDS = {
     "evaluate": "score a finished run on any cells",
     "validate": "look through a benchmark's data: lengths, cuts, duplicates, damage",
     "generate": "answer requests: from a file, from standard input, or one on the command line",
-    "export": "write a finished run as LoRAs for PEFT and vLLM, merged models, a bank or its backbone",
+    "export": "write a finished run as LoRAs of cells or of features, merged models, a bank or its backbone",
     "report": "compare runs; make every table and picture of results/",
     "runs": "list runs: state, scores, and what differs between their settings",
     "studies": "list the experiments behind results/, and train what is missing",

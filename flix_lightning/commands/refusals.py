@@ -56,6 +56,8 @@ def explained(error: Exception, config_name: str) -> FlixError:
     group = CONF / key
     if group.is_dir():
         return FlixError(f"{key}: this command takes no such group; its own are set as {key}=choice, once.")
+    if key in known:  # the default choices have it, those of this command line do not
+        return FlixError(f"{key}: not in the config that is chosen here; where it may be set, +{key}=... adds it.")
     near = get_close_matches(key, known, n=1) or [""]
     parent = near[0].rpartition(".")[0]
     return unknown("config key", key, [name for name in known if name.rpartition(".")[0] == parent])

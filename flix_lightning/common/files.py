@@ -1,5 +1,7 @@
 """Files and folders written whole or not at all, and names that stay inside their folder."""
 
+import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from flix_lightning.common.errors import FlixError
+
+LONGEST = 60  # characters of a part of a name that grows with what a user asks for
 
 
 def plain_name(place: str, name: Any) -> str:
@@ -32,6 +36,11 @@ def escaped(text: str) -> str:
     """The text as a file's name or a part of one; characters that some file system refuses become `%..`."""
     plain = "".join(c if c.isprintable() and c not in '/\\%:*?"<>|' else quote(c, safe="") for c in text)
     return "%2E" + plain[1:] if plain.startswith(".") else plain
+
+
+def shortened(name: str) -> str:
+    """The name, or where it is longer than `LONGEST` its beginning with a digest of the whole."""
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def make_directory(path: Path) -> None:
@@ -71,10 +80,9 @@ def write_whole(path: Path, content: str | bytes) -> None:
             partial.unlink(missing_ok=True)
         except OSError:
             pass  # a read-only file system
-        raise FlixError(
-            f"cannot write {str(path)!r}: {error.strerror}. What was saved before is whole; when there is room, the "
-            "same command continues."
-        ) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = " What was saved before is whole; when there is room, the same command continues." if full else ""
+        raise FlixError(f"cannot write {str(path)!r}: {error.strerror}.{hint}") from error
 
 
 @contextmanager

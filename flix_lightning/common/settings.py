@@ -18,6 +18,7 @@ FAR = 1 << 31  # a limit of what can be counted here, not of what makes sense
 Count = Annotated[int, Ge(1), Lt(FAR)]
 Natural = Annotated[int, Ge(0), Lt(FAR)]
 Seed = Annotated[int, Ge(0), Lt(1 << 32)]
+Finite = Annotated[float, AllowInfNan(False)]
 Positive = Annotated[float, AllowInfNan(False), Gt(0)]
 NotNegative = Annotated[float, AllowInfNan(False), Ge(0)]
 Probability = Annotated[float, Ge(0), Le(1)]
@@ -96,6 +97,13 @@ def check(place: str, hint: Any, value: Any) -> Any:
 def without(section: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     """The section less some of its keys."""
     return {key: value for key, value in section.items() if key not in keys}
+
+
+def plain(value: Any) -> Any:
+    """A config value as dicts, lists and what these hold: other libraries copy and write no mappings of our own."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    return list(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
 def _values(place: str, target: Callable, given: Mapping[str, Any], known: Mapping[str, Any] = {}) -> dict[str, Any]:

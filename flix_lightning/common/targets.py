@@ -6,7 +6,7 @@ from inspect import signature
 from typing import Any, get_type_hints
 
 from flix_lightning.common.errors import FlixError
-from flix_lightning.common.settings import fill, without
+from flix_lightning.common.settings import fill, plain, without
 
 OWN = ("flix_lightning", "lightning")  # packages whose classes any config may name
 
@@ -38,7 +38,7 @@ def construct(place: str, section: Mapping[str, Any], kind: type, trust: Trust, 
             f"annotated with `-> {kind.__name__}`."
         )
     taken = signature(target).parameters
-    arguments = without(section, "_target_")
+    arguments = plain(without(section, "_target_"))
     try:
         made = fill(place, target, arguments, **{name: value for name, value in known.items() if name in taken})
     except Exception as error:

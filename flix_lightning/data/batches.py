@@ -41,6 +41,7 @@ class EvalBatch:
     Attributes:
         inputs: `input_ids`, `attention_mask`, (rows, length) each.
         cells, ids, targets: one for each example.
+        rows: the example's number in its cell's split.
         limits: the most tokens that each answer may have.
         counted: False for a batch that another process scores; it is processed only to stay in step.
     """
@@ -49,6 +50,7 @@ class EvalBatch:
     cells: list[Cell]
     ids: list[str]
     targets: list[str]
+    rows: list[int]
     limits: list[int]
     counted: bool = True
 

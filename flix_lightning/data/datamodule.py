@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -83,6 +83,16 @@ class Batching:
                 f"of {micro}; choose sizes that do."
             )
         return share // micro
+
+
+class ScoredRow(NamedTuple):
+    """An example to be scored: the tokens of its longest answer, its cell and number there, and its tokens."""
+
+    limit: int
+    cell: Cell
+    row: int
+    example: Example
+    encoded: Encoded
 
 
 class _TrainShares(Dataset):
@@ -224,7 +234,7 @@ class MixtureDataModule(LightningDataModule):
         process the same batches together, and only the first one counts them.
         """
         rows, sizes = self._scored_rows(cells, split), self.batching
-        lengths = [(limit, padded(length)) for limit, length, *_ in rows]
+        lengths = [(row.limit, padded(len(row.encoded.prompt))) for row in rows]
         cuts = batches_within(lengths, sizes.eval_batch_size, sizes.eval_batch_tokens)
         batches = [rows[cut] for cut in cuts]
         rank, processes = self.trainer.global_rank, self.trainer.world_size
@@ -234,16 +244,17 @@ class MixtureDataModule(LightningDataModule):
         mine = [self._scoring_batch(batches[n % len(batches)], n < len(batches)) for n in numbers]
         return DataLoader(mine, batch_size=None)
 
-    def _scored_rows(self, cells: Sequence[Cell], split: str) -> list[tuple[int, int, Cell, Example, Encoded]]:
-        """(longest target, length of prompt, cell, example, tokens) of every example, sorted by length."""
-        rows: list[tuple[int, int, Cell, Example, Encoded]] = []
+    def _scored_rows(self, cells: Sequence[Cell], split: str) -> list[ScoredRow]:
+        """Every example, sorted by length."""
+        rows: list[ScoredRow] = []
         for cell in self._told(cells, split):
             limit = self.benchmark.tasks[cell.task].max_target_tokens
             pairs = zip(self.benchmark.examples(cell, split), self.tokenised.encoded(cell, split), strict=True)
-            rows += [(limit, len(encoded.prompt), cell, example, encoded) for example, encoded in pairs]
-        return sorted(rows, key=lambda row: (row[0], row[1], row[3].id))
+            rows += [ScoredRow(limit, cell, row, *pair) for row, pair in enumerate(pairs)]
+        return sorted(rows, key=lambda row: (row.limit, len(row.encoded.prompt), row.example.id))
 
-    def _scoring_batch(self, rows: list[tuple[int, int, Cell, Example, Encoded]], counted: bool) -> EvalBatch:
-        limits, _, cells, examples, encoded = (list(column) for column in zip(*rows))
+    def _scoring_batch(self, rows: Sequence[ScoredRow], counted: bool) -> EvalBatch:
+        limits, cells, numbers, examples, encoded = (list(column) for column in zip(*rows))
         inputs = generation_batch(encoded, self.tokenizer.pad_token_id, self.tokenised.is_encoder_decoder)
-        return EvalBatch(inputs, cells, [e.id for e in examples], [e.target for e in examples], limits, counted)
+        ids, targets = [example.id for example in examples], [example.target for example in examples]
+        return EvalBatch(inputs, cells, ids, targets, numbers, limits, counted)

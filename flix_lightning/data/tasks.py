@@ -50,9 +50,14 @@ class Task:
                     raise FlixError(f"task {self.name!r}: in {template!r} a field is written {{name}}; got {field!r}.")
 
     @property
+    def metric_path(self) -> str:
+        """The metric's name, or that of its class with its modules'."""
+        return self.metric if isinstance(self.metric, str) else self.metric["_target_"]
+
+    @property
     def metric_name(self) -> str:
         """The metric as tables show it."""
-        return self.metric if isinstance(self.metric, str) else self.metric["_target_"].rpartition(".")[2]
+        return self.metric_path.rpartition(".")[2]
 
     def render(self, language: str, **fields: Any) -> str:
         """The model's input for one example.

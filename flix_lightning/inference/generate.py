@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import write_whole
 from flix_lightning.common.settings import Count, Location, Text, checked
@@ -62,7 +63,7 @@ def _request(place: str, line: bytes) -> dict[str, Any]:
 
 @checked("")
 def answer(
-    run: Path,
+    run: str | Path,
     place: str,
     asked: Sequence[Mapping[str, Any]],
     batch_size: Count = 64,
@@ -72,18 +73,20 @@ def answer(
     seed: int | None = None,
     num_answers: Count | None = None,
     device: Text | None = None,
+    strengths: Mapping[str, Any] | None = None,
+    unseen_language: UnseenLanguage = TASK_ONLY,
     trust: str | tuple[str, ...] = (),
     trust_remote_code: bool = False,
 ) -> list[dict[str, Any]]:
     """The requests, each with the `answer` of a finished run, or with `num_answers` sampled `answers`.
 
     Args:
-        run: its directory.
+        run: its directory, or `hf://ORG/NAME`.
         place: where the requests come from, for messages.
         asked: mappings with a task, a language, the fields of the task's prompt and values on further axes.
         batch_size, max_new_tokens: see `FlixModel.generate`.
         temperature, top_p, seed, num_answers: see `FlixModel.sample`; without a temperature answers are greedy.
-        device, trust, trust_remote_code: see `FlixModel.from_run`.
+        device, strengths, unseen_language, trust, trust_remote_code: see `FlixModel.from_run`.
 
     Raises:
         FlixError: a request that the run's tasks do not take, or settings of sampling without a temperature.
@@ -97,7 +100,7 @@ def answer(
 
     quieten()
     check_sizes(batch_size=batch_size, max_new_tokens=max_new_tokens)
-    model = FlixModel.from_run(run, device, trust_remote_code, trust)
+    model = FlixModel.from_run(run, device, trust_remote_code, trust, strengths, unseen_language)
     cells, prompts = [], []
     for number, request in enumerate(asked, 1):
         given = {key: value for key, value in request.items() if key not in OWN}

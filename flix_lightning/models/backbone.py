@@ -11,7 +11,8 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.common.targets import Trust, construct
 from flix_lightning.data.tokens.encoding import encode, training_batch
 
-EMBEDDED = ("tiny", "tiny_bytes")  # by this name in a bank
+EMBEDDED = {name: f"flix_lightning.models.{name}.load_{name}" for name in ("tiny", "tiny_bytes")}
+PRETRAINED = "flix_lightning.models.pretrained.load_pretrained"
 
 
 class Backbone(NamedTuple):
@@ -67,6 +68,5 @@ def bank_section(bank: Bank) -> Mapping[str, Any]:
         return bank.model
     if not bank.backbone:
         raise FlixError("bank: it does not name its backbone; load that yourself and use FlixModel.from_bank.")
-    if bank.backbone in EMBEDDED:
-        return {"_target_": f"flix_lightning.models.{bank.backbone}.load_{bank.backbone}"}
-    return {"_target_": "flix_lightning.models.pretrained.load_pretrained", "name": bank.backbone}
+    name = bank.backbone
+    return {"_target_": EMBEDDED[name]} if name in EMBEDDED else {"_target_": PRETRAINED, "name": name}

@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
 from flix_lightning.report.colours import colour
+from flix_lightning.report.picture import save
 
 
 def grouped_bars(values: Mapping[str, Mapping[str, Sequence[float]]], title: str, ylabel: str, path: Path) -> None:
@@ -33,5 +31,4 @@ def grouped_bars(values: Mapping[str, Mapping[str, Sequence[float]]], title: str
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.legend(fontsize=7, frameon=False)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Software": None})
-    plt.close(figure)
+    save(figure, path)

@@ -50,13 +50,15 @@ class Diversity:
             for study in (self.joint, self.alone)
         )
         task = next(column.task for column in self.joint.columns if column.label == label)
-        return {seed: gain(joint[seed], alone[seed], task) for seed in joint if seed in alone}
+        gains = {seed: gain(joint[seed], alone[seed], task) for seed in joint if seed in alone}
+        return {seed: points for seed, points in gains.items() if points is not None}
 
 
-def gain(joint: Record, alone: Record, task: str) -> float:
-    """score(joint) - score(alone) in points, over the cells of `task` that both have trained."""
+def gain(joint: Record, alone: Record, task: str) -> float | None:
+    """score(joint) - score(alone) in points, over the cells of `task` that both have trained; None without any."""
     here, there = (
         {place_of(row): row["score"] for row in run["cells"] if row["task"] == task and row["group"] == "seen"}
         for run in (joint, alone)
     )
-    return fmean(here[language] - there[language] for language in here if language in there)
+    gains = [here[language] - there[language] for language in here if language in there]
+    return fmean(gains) if gains else None

@@ -1,5 +1,6 @@
 """The table of scores that a command ends with."""
 
+import json
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -65,6 +66,8 @@ def print_report(record: Mapping[str, Any], run: object) -> None:
     console.print(f"trainable parameters {sum(parameters.values()):,} ({by_axis})", highlight=False)
     steps = f"{record['steps']} steps" + (", stopped early" if record.get("stopped_early") else "")
     console.print(f"{steps}, best at {record['best_step']}, {record['seconds']:.0f} s", highlight=False)
+    if record.get("strengths"):
+        console.print(f"strengths {printable(json.dumps(record['strengths'], ensure_ascii=False))}", highlight=False)
     if record["truncated_examples"]:
         console.print(f"{record['truncated_examples']} examples were longer than the limits and cut", style="yellow")
     if left_out := record.get("left_out_rows"):

@@ -7,8 +7,8 @@ from typing import Any
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
-from flix_lightning.report.comparison import Record, flat, settings, spread
-from flix_lightning.training.results import columns
+from flix_lightning.report.comparison import Record, check_alike, flat, spread
+from flix_lightning.training.results import columns, place_of
 
 AVERAGE = "avg"
 BySeed = Mapping[int, float]
@@ -38,6 +38,11 @@ class Column:
         """Of a test column: the score of each task, the mean over its cells; empty where the run has none of them."""
         found = columns(record["cells"]).items()
         return [score for (task, group), score in found if group == self.group and self.task in (None, task)]
+
+    def scored(self, record: Record) -> set[tuple[str, str]]:
+        """The cells that its score is made of, (task, language with values on further axes)."""
+        rows = (row for row in record["cells"] if row["group"] == self.group and self.task in (None, row["task"]))
+        return {(row["task"], place_of(row)) for row in rows}
 
     def score(self, record: Record) -> float:
         """Its score in [0, 100]; the mean over cells within a task, then over tasks."""
@@ -112,16 +117,36 @@ class Study:
         found: dict[int, Record] = {}
         for record in sorted(records, key=lambda record: record["config"]["seed"]):
             config = record["config"]
+            if config.get("name") != f"{column.mixture}-{config['adapter']['name']}" or not column.cells(record):
+                continue
             values = flat(config)
-            default_name = f"{column.mixture}-{config['adapter']['name']}"
-            fits = config["name"] == default_name and all(values.get(key) == value for key, value in where.items())
-            if fits and column.cells(record):
-                _check_alike(f"{row.label}, {column.label}", [*found.values(), record])
+            if all(values.get(key) == value for key, value in where.items()):
+                check_alike(f"{row.label}, {column.label}", [*found.values(), record])
                 found[config["seed"]] = record
         return found
 
+    def _check_cells(self, records: Sequence[Record], column: Column) -> None:
+        found = {
+            f"{row.label}, seed {seed}": column.scored(record)
+            for row in self.rows
+            for seed, record in self.runs(records, row, column).items()
+        }
+        first = next(iter(found), None)
+        for run, cells in found.items():
+            if differ := sorted(map("/".join, cells ^ found[first])):
+                raise FlixError(
+                    f"{self.name}, {column.label}: {first} and {run} have not scored the same cells, but one of them "
+                    f"{differ[0]}" + f" and {len(differ) - 1} more" * (len(differ) > 1) + "."
+                )
+
     def table(self, records: Sequence[Record]) -> str:
-        """Markdown: mean ± spread over seeds, the best of each column in bold, the published rows below in italics."""
+        """Markdown: mean ± spread over seeds, the best of each column in bold, the published rows below in italics.
+
+        Raises:
+            FlixError: runs in one column have scored other cells.
+        """
+        for column in self.columns:
+            self._check_cells(records, column)
         scores = {row.label: self.scores(records, row.label) for row in self.rows}
         means = {(r, h): round(fmean(s.values()), 1) for r, found in scores.items() for h, s in found.items() if s}
         best = {head: max((m for (_, h), m in means.items() if h == head), default=None) for head in self.heads}
@@ -135,12 +160,3 @@ class Study:
             numbers = (self.published(row.label, head) for head in self.heads)
             rows.append([f"*{row.label}, in the paper*", "", *("" if n is None else f"*{n:.1f}*" for n in numbers)])
         return markdown_table(["", "seeds", *self.heads], rows)
-
-
-def _check_alike(place: str, runs: Sequence[Record]) -> None:
-    """A setting newer than a record is not a difference."""
-    first, last = settings(runs[0]), settings(runs[-1])
-    differ = sorted(key for key in first.keys() & last.keys() if first[key] != last[key])
-    if differ:
-        values = ", ".join(f"{key}: {first[key]!r} and {last[key]!r}" for key in differ)
-        raise FlixError(f"{place}: runs that differ in more than the seed fit this place of the table ({values}).")

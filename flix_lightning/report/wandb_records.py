@@ -1,12 +1,12 @@
 """The records of runs that were logged to Weights & Biases."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from flix_lightning.report.comparison import Record
+from flix_lightning.training.record_form import read_record_file
 
 
 def wandb_records(project: str, groups: Sequence[str] = (), api: Any = None) -> Iterator[Record]:
@@ -26,4 +26,4 @@ def wandb_records(project: str, groups: Sequence[str] = (), api: Any = None) -> 
             if artifact.type == "adapter":
                 with TemporaryDirectory() as folder:
                     file = artifact.get_entry("record.json").download(folder)
-                    yield json.loads(Path(file).read_text(encoding="utf8"))
+                    yield read_record_file(Path(file))

@@ -21,13 +21,15 @@ from flix_lightning.adapters.injection import ALL_LINEAR, adapter_state, inject,
 from flix_lightning.adapters.working_set import WorkingSet
 from flix_lightning.data.batches import EvalBatch, TrainBatch
 from flix_lightning.data.cells import Cell
+from flix_lightning.data.predictions import Prediction
 from flix_lightning.data.prompting import Prompting
-from flix_lightning.data.scores import CellScores, mean_by_task
+from flix_lightning.data.scores import CellScores, mean_by_task, scored
 from flix_lightning.data.tasks import Task
 from flix_lightning.data.tokens.encoding import IGNORE
 from flix_lightning.models.decoder_start import decoder_inputs
 from flix_lightning.models.generation import answers
 from flix_lightning.models.target_head import TargetHead
+from flix_lightning.training.answered import gathered
 from flix_lightning.training.feature_rows import FEATURES, by_name
 from flix_lightning.training.optimizer import ActiveRowsAdamW, Optimization
 from flix_lightning.training.results import parameters_by_axis
@@ -83,6 +85,7 @@ class FlixModule(LightningModule):
         self.scores: CellScores | None = None
         self.validation_scores: dict[int, float] = {}  # step -> mean over the training cells
         self.test_scores: dict[Cell, float] = {}
+        self.predictions: list[Prediction] = []  # of the test pass; after it, of all processes on the first one
 
     def configure_model(self) -> None:
         """Shard the frozen layers over the processes if the strategy does."""
@@ -204,10 +207,17 @@ class FlixModule(LightningModule):
     def _start_scoring(self, cells: Sequence[Cell]) -> None:
         self.scores = CellScores(cells, self.tasks).to(self.device)
 
-    def _score(self, batch: EvalBatch) -> None:
+    def _score(self, batch: EvalBatch) -> list[Prediction]:
+        """Count a batch's answers, and return them; none of a batch that another process counts."""
         predictions = self.generate(batch)
-        if batch.counted:
-            self.scores.update(batch.cells, predictions, batch.targets)
+        if not batch.counted:
+            return []
+        self.scores.update(batch.cells, predictions, batch.targets)
+        rows = zip(batch.cells, batch.rows, predictions, batch.targets, strict=True)
+        metrics = {name: task.metric_path for name, task in self.tasks.items()}
+        return [
+            Prediction(cell, row, metrics[cell.task], scored(said), scored(asked)) for cell, row, said, asked in rows
+        ]
 
     def on_validation_epoch_start(self) -> None:
         self._start_scoring(self.trainer.datamodule.validated_cells)
@@ -227,12 +237,14 @@ class FlixModule(LightningModule):
 
     def on_test_epoch_start(self) -> None:
         self._start_scoring(self.trainer.datamodule.scored_cells)
+        self.predictions = []
 
     def test_step(self, batch: EvalBatch, _: int) -> None:
-        self._score(batch)
+        self.predictions += self._score(batch)
 
     def on_test_epoch_end(self) -> None:
         self.test_scores = self.scores.compute()
+        self.predictions = gathered(self.predictions, self.scores.cells)
         self.active.set(None)
 
     # ----------------------------------------------------------------- results

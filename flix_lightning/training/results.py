@@ -15,10 +15,13 @@ from flix_lightning.common.files import write_whole
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import Mixture, in_order
 from flix_lightning.data.tasks import Task
+from flix_lightning.training.record_form import read_record_file
 
 if TYPE_CHECKING:  # reports read records, and need no torch
     from flix_lightning.adapters.composition import Composer
     from flix_lightning.adapters.injection import FeaturizedLinear
+
+RECORD = "record.json"  # of a finished run, in its folder
 
 
 def parameters_by_axis(
@@ -87,19 +90,19 @@ def peak_memory_mib() -> float:
 
 
 def write_record(run: Path, record: Mapping[str, Any]) -> None:
-    write_whole(run / "record.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_whole(run / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_record(run: Path) -> dict[str, Any]:
     """The record of a finished run.
 
     Raises:
-        FlixError: the run is absent or unfinished.
+        FlixError: the run is absent or unfinished, or the file is damaged or somebody else's.
     """
-    path = run / "record.json"
+    path = run / RECORD
     if not path.is_file():
-        raise FlixError(f"run: {str(run)!r} holds no record.json; it is not a finished run.")
-    return json.loads(path.read_text(encoding="utf8"))
+        raise FlixError(f"run: {str(run)!r} holds no {RECORD}; it is not a finished run.")
+    return read_record_file(path)
 
 
 def precision_of(record: Mapping[str, Any]) -> str:

@@ -13,9 +13,10 @@ from lightning.pytorch.loggers import Logger
 
 from flix_lightning.common.console import quieten
 from flix_lightning.common.files import make_directory, write_whole
-from flix_lightning.common.settings import fill
+from flix_lightning.common.settings import fill, plain
 from flix_lightning.data.benchmarks.benchmark import Benchmark
 from flix_lightning.data.mixture import build_mixture
+from flix_lightning.data.predictions import write_predictions
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.training.assembly import Experiment, build_experiment
 from flix_lightning.training.callbacks import check_monitors
@@ -27,7 +28,7 @@ from flix_lightning.training.kept_precision import keep_precision, run_precision
 from flix_lightning.training.lock import locked
 from flix_lightning.training.plan import Plan, dry_run
 from flix_lightning.training.preemption import Preemption
-from flix_lightning.training.results import cell_rows, mixing_shares, read_record, write_record
+from flix_lightning.training.results import RECORD, cell_rows, mixing_shares, read_record, write_record
 from flix_lightning.training.run_data import RunData, in_short, write_data
 from flix_lightning.training.steps import StepLoss, StepSeed
 from flix_lightning.training.tracking.ending import CloseOnError, log_results
@@ -102,7 +103,7 @@ def train(
     make_directory(run)
     with locked(run) if trainer.is_global_zero else nullcontext():
         for each in trainer.loggers:
-            each.log_hyperparams(config)
+            each.log_hyperparams(plain(config))
         if trainer.is_global_zero:
             write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
             keep_precision(run, precision)
@@ -115,6 +116,7 @@ def train(
         if trainer.is_global_zero:
             mixture = experiment.datamodule.mixture
             experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier), config["model"])
+            write_predictions(run / RECORD, experiment.module.predictions)
             write_record(run, record)  # last: it marks the run as finished
         for each in trainer.loggers:
             log_results(each, record, run)

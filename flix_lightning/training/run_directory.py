@@ -9,6 +9,7 @@ from typing import Any
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import plain_name
 from flix_lightning.common.settings import fill
+from flix_lightning.training.record_form import Config, checked_form, read_json
 from flix_lightning.training.sections import Sections
 
 # Keys for where and how a run is computed, not what: changing them continues the same run.
@@ -80,9 +81,9 @@ def read_config(run: Path) -> dict[str, Any]:
     """The resolved config a run was started with.
 
     Raises:
-        FlixError: no run lies there.
+        FlixError: no run lies there, or its config is damaged or somebody else's.
     """
     path = run / "config.json"
     if not path.is_file():
         raise FlixError(f"run: no run lies in {str(run)!r}: it has no config.json. Give runs/<name>/<hash>.")
-    return json.loads(path.read_text(encoding="utf8"))
+    return checked_form(repr(str(path)), "config of a run", Config, read_json(path))

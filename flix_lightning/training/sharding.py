@@ -20,13 +20,14 @@ from flix_lightning.adapters.layer import FeaturizedLinear
 
 
 def shard_layers(backbone: nn.Module, mesh: DeviceMesh) -> None:
-    """Shard the frozen weights of every layer; embeddings and adapters stay whole."""
+    """Shard the frozen weights of every layer, whole only while it computes; embeddings and adapters stay whole."""
     for stack in [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]:
         for layer in stack:
             banks = [module for module in layer.modules() if isinstance(module, FeaturizedLinear)]
             adapters = {p for bank in banks for p in set(bank.parameters()) - set(bank.base.parameters())}
             if adapters and not any(isinstance(inner, nn.ModuleList) for inner in layer.modules()):
-                fully_shard(layer, mesh=mesh, ignored_params=adapters)
+                # said, since FSDP2 leaves whole what is nobody's child, as every layer is here
+                fully_shard(layer, mesh=mesh, reshard_after_forward=True, ignored_params=adapters)
 
 
 class MeanGradients(Callback):

@@ -93,12 +93,17 @@ def test_policies_by_hand():
     ]
 
 
+def of(split: str) -> dict:
+    return {"split": split, "unseen_language": {"stand_in": "family"}}
+
+
 def test_policies_are_collected_by_run():
     with pytest.raises(FlixError, match="policies"):
         collect_policies([Path("runs")], Path("results"))
     Path("runs/flix/0").mkdir(parents=True)
     for name in ("", "-family"):
-        Path(f"runs/flix/0/scores-cldr-test{name}.json").write_text("{}")
+        Path(f"runs/flix/0/scores-cldr-test{name}.json").write_text(json.dumps({**FLIX, **of("test")}))
+    Path("runs/flix/0/scores-cldr-validation.json").write_text(json.dumps({**FLIX, **of("validation")}))
     collect_policies([Path("runs")], Path("results"))
     kept = sorted(path.name for path in Path("results", FOLDER).iterdir())
     assert kept == ["flix-0-scores-cldr-test-family.json", "flix-0-scores-cldr-test.json"]

@@ -1,6 +1,7 @@
 """From prompt and target to token ids, for encoder-decoder and decoder-only backbones."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import torch
@@ -49,6 +50,8 @@ def cut(row: Encoded, max_prompt: int, max_target: int, tail: int = 1) -> Encode
     return Encoded(prompt, target)
 
 
+CLOCK = "strftime_now"  # what chat templates ask for the date
+TODAY = datetime(2024, 7, 26)  # whatever the day, so that a prompt has the same tokens on all of them
 MARK = "0123456789"  # stands for a prompt or an answer while a chat template is looked at
 
 
@@ -56,7 +59,17 @@ def _chat(tokenizer: PreTrainedTokenizerBase, prompt: str, *answer: str) -> str:
     """A user's turn, up to where the answer begins; or the whole exchange when the answer is given."""
     turns = [{"role": "user", "content": prompt}, *({"role": "assistant", "content": text} for text in answer)]
     options = {"add_generation_prompt": not answer, "enable_thinking": False}  # templates ignore unknown arguments
-    return tokenizer.apply_chat_template(turns, tokenize=False, **options)
+    return tokenizer.apply_chat_template(
+        turns, chat_template=undated(tokenizer.get_chat_template()), tokenize=False, **options
+    )
+
+
+def undated(template: str) -> str:
+    """A chat template for which it is always `TODAY`: in a template of Jinja's, what it defines hides what is given."""
+    if CLOCK not in template:
+        return template
+    told = "".join(f" | replace('%{letter}', '{TODAY.strftime('%' + letter)}')" for letter in "aAbBdHIjmMpSyY")
+    return f"{{%- macro {CLOCK}(format) -%}}{{{{ format{told} }}}}{{%- endmacro -%}}{{{{- '' }}}}{template}"
 
 
 def prompt_tail(tokenizer: PreTrainedTokenizerBase) -> int:

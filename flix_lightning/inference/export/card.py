@@ -1,6 +1,7 @@
 """The model card of an export: its content, its scores by the run's record, how to load it, its licences."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -10,6 +11,7 @@ from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import Mixture
 from flix_lightning.data.tokens.encoding import PROMPT_END
+from flix_lightning.inference.model import FlixModel
 from flix_lightning.training.results import axes_of
 
 CARD = Template("""\
@@ -51,17 +53,24 @@ $training Features and ranks: $features.
 These weights are derived from the backbone `$backbone` and the data of $data; the licences of both apply.
 $notes
 """)
+NAME = "README.md"
 SCORED = "Scores are in 0 to 100, those of the run on the {split} split of `{benchmark}`, with greedy decoding."
 TRAINED = """\
 {steps} steps of {batch_size} examples, mixture `{mixture}`, seed {seed}, FLix Lightning at commit `{commit}`, its best
 checkpoint by validation."""
-LIBRARY = {"peft": "peft", "merged": "transformers", "bank": "flix-lightning"}
+LIBRARY = {"peft": "peft", "features": "peft", "merged": "transformers", "bank": "flix-lightning"}
 WHAT = {
     "peft": "A LoRA for `{backbone}`: the sum of the low-rank updates of {features}, trained as {method}.",
     "merged": "`{backbone}` with the low-rank updates of {features} added to its weights, trained as {method}.",
+    "features": "LoRAs for `{backbone}`, one for each task, language or other feature, trained as {method}. A cell is "
+    "served by the sum of several: `manifest.json` says which.",
     "bank": "Low-rank updates of `{backbone}` for tasks and languages, trained as {method}: any task composes with "
     "any language.",
 }
+UNSERVED = (
+    "vLLM, SGLang and llama.cpp's server do not serve encoder-decoder models of this kind; transformers, PEFT and "
+    "FLix Lightning answer with them."
+)
 METHOD = "[featurized low-rank mixtures](https://arxiv.org/abs/2402.17934)"
 CALIBRATED = ", corrected by [Learnable Calibration](https://arxiv.org/abs/2507.16083)"
 LOAD = {
@@ -71,16 +80,31 @@ from transformers import {auto}
 
 backbone = {auto}.from_pretrained("{backbone}")
 model = PeftModel.from_pretrained(backbone, "path/of/this/folder")""",
+    "features": """\
+import json
+from peft import PeftModel
+from transformers import {auto}
+
+folder = "path/of/this/folder"
+manifest = json.load(open(f"{{folder}}/manifest.json"))
+weights = manifest["cells"]["{cell}"]
+paths = {{feature: f"{{folder}}/{{manifest['features'][feature]['folder']}}" for feature in weights}}
+first, *others = paths
+model = {auto}.from_pretrained("{backbone}")
+model = PeftModel.from_pretrained(model, paths[first], adapter_name=first)
+for feature in others:
+    model.load_adapter(paths[feature], feature)
+model.add_weighted_adapter(list(weights), list(weights.values()), "cell", combination_type="cat")
+model.set_adapter("cell")""",
     "merged": """\
 from transformers import {auto}, AutoTokenizer
 
 model = {auto}.from_pretrained("path/of/this/folder")
 tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder")""",
     "bank": """\
-from flix_lightning.inference.model import FlixModel
-from flix_lightning.models.pretrained import load_pretrained
+from flix_lightning import FlixModel
 
-model = FlixModel.from_bank("path/of/this/folder/adapter.safetensors", load_pretrained("{backbone}"))
+model = FlixModel.from_bank("path/of/this/folder")
 print(model.generate(["..."], task="...", language="..."))""",
 }
 NOTES = {
@@ -95,39 +119,44 @@ NOTES = {
 }
 
 
-def model_card(
+def write_card(
+    folder: Path,
     to: str,
-    bank: Bank,
+    model: FlixModel,
     record: Mapping[str, Any] | None,
-    is_encoder_decoder: bool,
     cells: Sequence[Cell],
     ranks: Mapping[Feature, int],
-) -> str:
-    """The card of an export.
+    weights: Mapping[Feature, float] = {},
+) -> None:
+    """Write the card of an export into its folder.
 
     Args:
-        to: `peft`, `merged` or `bank`.
-        bank: what is exported.
+        to: `peft`, `features`, `merged` or `bank`.
+        model: what is exported.
         record: of the run that trained it; None for a bank made of others, of which no score is known.
-        is_encoder_decoder: the backbone's kind.
         cells: that the export is for; one of a LoRA or merged model.
         ranks: of the features that it is made of.
+        weights: of those that are not added with weight 1.
     """
+    bank, is_encoder_decoder = model.bank, model.backbone.config.is_encoder_decoder
     words = {
         "backbone": bank.backbone,
-        "features": " and ".join(f"`{feature}`" for feature in ranks),
+        "features": " and ".join(_weighted(feature, weights.get(feature, 1.0)) for feature in ranks),
+        "cell": cells[0] if cells else "task/language",
         "method": METHOD + (CALIBRATED if record and "bank" in record["config"]["adapter"] else ""),
         "auto": "AutoModelForSeq2SeqLM" if is_encoder_decoder else "AutoModelForCausalLM",
     }
     tasks = dict.fromkeys(cell.task for cell in cells)
     sources = (bank.backbone, record["benchmark"]) if record else (bank.backbone,)
     notes = [NOTES[name] for name in sources if name in NOTES]
+    if is_encoder_decoder and to != "bank":
+        notes.append(UNSERVED)
     name = record["name"] if record else f"FLix bank of {bank.backbone}"
-    return CARD.substitute(
+    card = CARD.substitute(
         backbone=bank.backbone,
         library=LIBRARY[to],
         languages=", ".join(sorted({repr(cell.language) for cell in cells})),
-        title=name + ("" if to == "bank" else f": {_spoken(cells[0])}"),
+        title=name + (f": {_spoken(cells[0])}" if to in ("peft", "merged") else ""),
         what=WHAT[to].format(**words),
         scores=_scores(cells, bank, record),
         scored=SCORED.format(**record) if record else "No scores of this bank are known.",
@@ -140,6 +169,7 @@ def model_card(
         features=", ".join(f"{feature} {rank}" for feature, rank in ranks.items()),
         notes="\n".join(notes),
     )
+    (folder / NAME).write_text(card, encoding="utf8")
 
 
 def _training(record: Mapping[str, Any]) -> str:
@@ -151,6 +181,10 @@ def _training(record: Mapping[str, Any]) -> str:
         seed=config["seed"],
         commit=record["environment"]["commit"],
     )
+
+
+def _weighted(feature: Feature, weight: float) -> str:
+    return f"`{feature}`" if weight == 1 else f"{weight:g} times `{feature}`"
 
 
 def _spoken(cell: Cell) -> str:

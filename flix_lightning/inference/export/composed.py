@@ -78,8 +78,13 @@ def served_rank(active: int) -> int:
     )
 
 
-def write_lora(folder: Path, backbone: PreTrainedModel, index: Tensor, weight: Tensor, rank: int) -> None:
-    """Write the composition as a PEFT folder, padded to `rank`.
+def write_lora(
+    folder: Path, backbone: PreTrainedModel, index: Tensor, weight: Tensor, rank: int, base: str | None = None
+) -> None:
+    """The composition as a PEFT folder, filled up to `rank`.
+
+    Args:
+        base: what `base_model_name_or_path` says; by default the backbone's name.
 
     Raises:
         FlixError: `rank` is less than the active rank, or more than any layer's width.
@@ -92,7 +97,7 @@ def write_lora(folder: Path, backbone: PreTrainedModel, index: Tensor, weight: T
     updates = low_ranks(backbone, index, weight)
     task_type = "SEQ_2_SEQ_LM" if backbone.config.is_encoder_decoder else "CAUSAL_LM"
     targets = target_modules(updates, plain_linears(backbone))
-    write_peft_folder(folder, updates, rank, targets, backbone.config.name_or_path, task_type)
+    write_peft_folder(folder, updates, rank, targets, base or backbone.config.name_or_path, task_type)
 
 
 def plain_linears(backbone: nn.Module) -> Iterable[str]:

@@ -14,8 +14,10 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from flix_lightning.adapters.bank_file import ADAPTER
+from flix_lightning.adapters.corrections import CORRECTIONS
 from flix_lightning.common.files import write_whole
 from flix_lightning.common.markdown import markdown_table
+from flix_lightning.common.settings import plain
 from flix_lightning.training.results import axes_of, columns
 
 Rows = Sequence[Mapping[str, Any]]
@@ -77,11 +79,12 @@ def log_adapters(wandb_run: Any, record: Mapping[str, Any], run: Path) -> None:
     import wandb
 
     config = record["config"]
-    inputs = {kind: dict(config[kind]) for kind in ("model", "benchmark", "mixture")}
+    inputs = {kind: plain(config[kind]) for kind in ("model", "benchmark", "mixture")}
     commit = record["environment"]["commit"]
     artifact = wandb.Artifact(f"adapter-{run.name}", "adapter", metadata={**inputs, "commit": commit, "run": str(run)})
-    artifact.add_file(str(run / ADAPTER))
-    artifact.add_file(str(run / "config.json"))
+    for path in (run / ADAPTER, run / CORRECTIONS, run / "config.json"):
+        if path.is_file():  # a calibration writes its corrections alone
+            artifact.add_file(str(path))
     with artifact.new_file("record.json", encoding="utf8") as file:
         json.dump(record, file, ensure_ascii=False)
     if not wandb_run.offline:

@@ -34,10 +34,11 @@ def wandb_logger(
         raise unknown("WANDB_MODE in the environment", mode, MODES)
     if offline is None:
         offline = "WANDB_MODE" not in os.environ and not has_wandb_key()
-    name, config_hash = save_dir.parent.name, save_dir.name
+    folder = save_dir.resolve()  # a process of W&B's writes there, which may stand elsewhere
+    name, config_hash = folder.parent.name, folder.name
     chosen = {} if not offline else {"mode": "offline"}
     return WandbLogger(
-        name=f"{name}/{config_hash}", id=config_hash, save_dir=save_dir, project=project, group=group, entity=entity,
+        name=f"{name}/{config_hash}", id=config_hash, save_dir=folder, project=project, group=group, entity=entity,
         job_type="train", **chosen,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from flix_lightning.adapters.composition import Composer
 
 
 def axis_norms(tensors: list[Tensor], axes: Mapping[str, slice]) -> dict[str, Tensor]:
-    """Axis -> the Euclidean norm of its rows in all of `tensors`, (rows, width) each; without a device sync."""
+    """Axis -> the Euclidean norm of its rows in all of `tensors`, (rows, width) each; no synchronisation."""
     return {
         axis: torch.linalg.vector_norm(torch.stack(torch._foreach_norm([tensor[rows] for tensor in tensors])))
         for axis, rows in axes.items()
