@@ -44,8 +44,8 @@ def test_help_of_every_command_imports_nothing_heavy():
 def test_the_scripts_at_the_root_are_the_same_commands(script):
     assert imported(f"runpy.run_path('{script}.py', run_name='__main__')", f"{script}.py", "--help") == []
     words = ([sys.executable, f"{script}.py"], [sys.executable, "-m", "flix_lightning", script])
-    told = [subprocess.run([*w, "--help"], cwd=ROOT, capture_output=True, check=True).stdout for w in words]
-    assert told[0] == told[1] and f"flix {script}: ".encode() in told[0]
+    printed = [subprocess.run([*w, "--help"], cwd=ROOT, capture_output=True, check=True).stdout for w in words]
+    assert printed[0] == printed[1] and f"flix {script}: ".encode() in printed[0]
 
 
 def test_a_mistyped_choice_is_told_before_anything_heavy_is_imported():

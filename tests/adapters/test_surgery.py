@@ -25,10 +25,10 @@ def by_feature(bank: Bank) -> dict[Feature, list[torch.Tensor]]:
 
 def same(one: Bank, other: Bank) -> bool:
     """Whether two banks are equal in all, the order of cells apart."""
-    told = [
+    parts_of = [
         {**vars(bank), "factors": None, "cells": set(bank.cells), "ranks": list(bank.ranks)} for bank in (one, other)
     ]
-    return told[0] == told[1] and all(torch.equal(f, other.factors[name]) for name, f in one.factors.items())
+    return parts_of[0] == parts_of[1] and all(torch.equal(f, other.factors[name]) for name, f in one.factors.items())
 
 
 @given(NAMES)

@@ -126,7 +126,7 @@ def test_a_calibration_run_is_served_and_exported_as_the_page_says(records, monk
 
 def test_what_a_format_cannot_hold_is_refused(records):
     runs = {path.parent.parent.name: path.parent for path in Path("runs").glob("*calibration*/*/config.json")}
-    for run, to, told in (("calibration", "peft", "merged"), ("calibration_pp", "bank", "compositional_experts")):
-        with pytest.raises(FlixError, match=told):
+    for run, to, message in (("calibration", "peft", "merged"), ("calibration_pp", "bank", "compositional_experts")):
+        with pytest.raises(FlixError, match=message):
             export(str(runs[f"compositional_{run}"]), to, out="refused")
     assert not Path("refused").exists()

@@ -66,8 +66,8 @@ def test_a_run_with_a_malicious_config_only_gives_an_error(monkeypatch, capfd):
     (run / "config.json").write_text(json.dumps(config))
     (run / "record.json").write_text(json.dumps({"config": config}))
     assert run_command("evaluate", "run=run", monkeypatch=monkeypatch) == 1
-    told = capfd.readouterr().err
-    assert "os.system" in told and "Traceback" not in told
+    printed = capfd.readouterr().err
+    assert "os.system" in printed and "Traceback" not in printed
     assert not Path("was-here").exists()
 
 

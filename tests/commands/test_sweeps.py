@@ -30,12 +30,12 @@ def test_a_sweep_stopped_by_ctrl_c_redoes_no_finished_run():
     while len(list(Path("runs").rglob("config.json"))) < 2 and first.poll() is None:  # the second run has begun
         time.sleep(0.05)
     first.send_signal(signal.SIGINT)
-    told, _ = first.communicate()
-    assert first.returncode == 130 and "Traceback" not in told, told
+    message, _ = first.communicate()
+    assert first.returncode == 130 and "Traceback" not in message, message
     done = records()
     assert len(done) == 1
-    told, _ = (again := sweep(*choices)).communicate()
-    assert again.returncode == 0, told
+    message, _ = (again := sweep(*choices)).communicate()
+    assert again.returncode == 0, message
     assert len(records()) == 2 and records().items() > done.items()
     table = subprocess.run([*FLIX, "report", "runs"], capture_output=True, text=True, check=True).stdout.splitlines()
     assert table[0].startswith("| method | p | seeds |")
@@ -47,8 +47,8 @@ def test_a_search_that_goes_on_tries_the_same_and_then_more():
     search = ["experiment=search_learning_rate", *TINY]
     for trials in (1, 2):
         done = records()
-        told, _ = (run := sweep(*search, f"hydra.sweeper.n_trials={trials}")).communicate()
-        assert run.returncode == 0, told
+        message, _ = (run := sweep(*search, f"hydra.sweeper.n_trials={trials}")).communicate()
+        assert run.returncode == 0, message
         assert len(records()) == trials and records().items() >= done.items()
     found = yaml.safe_load(Path("runs/optimization_results.yaml").read_text())
     assert 1e-3 <= found["best_params"]["optimizer.lr"] <= 3e-2

@@ -141,8 +141,8 @@ def test_a_stored_run_that_names_the_package_is_refused_without_trust(command, r
     name, *more = command.split()
     arguments = {"evaluate": [], "export": ["to=peft"], "generate": ["asked.jsonl"]}[name]
     assert run_command(name, f"run={run}", *arguments, *more, monkeypatch=monkeypatch) == 1
-    told = capfd.readouterr().err
-    assert "parity_lab" in told and "trust=[parity_lab]" in told and "Traceback" not in told
+    printed = capfd.readouterr().err
+    assert "parity_lab" in printed and "trust=[parity_lab]" in printed and "Traceback" not in printed
     assert "parity_lab" not in sys.modules, "not even imported"
 
 

@@ -26,12 +26,12 @@ SECTIONS = {
 }
 
 
-def refused(script: str, told: str, *arguments: str, monkeypatch, capfd) -> None:
+def refused(script: str, printed: str, *arguments: str, monkeypatch, capfd) -> None:
     assert run_command(script, "--config-dir", "mine", *arguments, monkeypatch=monkeypatch) == 1
     error = capfd.readouterr().err
     assert "Traceback" not in error
     (line,) = (line for line in error.splitlines() if line.startswith("error: "))
-    assert told in line and "; quote what is a name: '" in line
+    assert printed in line and "; quote what is a name: '" in line
 
 
 @pytest.mark.parametrize("lines", FILES)
@@ -43,10 +43,10 @@ def test_a_benchmark_of_the_users(lines, monkeypatch, capfd):
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_other_sections_of_the_users(section, monkeypatch, capfd):
-    lines, told = SECTIONS[section]
+    lines, printed = SECTIONS[section]
     Path("mine", section).mkdir(parents=True)
     Path("mine", section, "mine.yaml").write_text(f"defaults: [joint]\n{lines}\n")
-    refused("train", told, f"{section}=mine", monkeypatch=monkeypatch, capfd=capfd)
+    refused("train", printed, f"{section}=mine", monkeypatch=monkeypatch, capfd=capfd)
 
 
 def test_norwegian_in_quotes_and_on_the_command_line_is_norwegian(monkeypatch, capfd):
@@ -60,5 +60,5 @@ def test_norwegian_in_quotes_and_on_the_command_line_is_norwegian(monkeypatch, c
     Path("mine/benchmark/mine.yaml").write_text(lines)
     arguments = ("--config-dir", "mine", "benchmark=mine", "languages=[no]")
     assert run_command("validate", *arguments, monkeypatch=monkeypatch) == 0
-    told = capfd.readouterr().out
-    assert "topic/no/family=germanic" in told and "topic/sw" not in told
+    printed = capfd.readouterr().out
+    assert "topic/no/family=germanic" in printed and "topic/sw" not in printed

@@ -106,14 +106,14 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("section", "told"), TOLD)
-def test_every_kind_of_setting_is_told_in_full(section, told):
+@pytest.mark.parametrize(("section", "message"), TOLD)
+def test_every_kind_of_setting_is_told_in_full(section, message):
     with pytest.raises(FlixError) as caught:
         fill("tool", Tool, section)
-    assert str(caught.value).startswith(f"tool.{told}")
+    assert str(caught.value).startswith(f"tool.{message}")
     with pytest.raises(FlixError) as caught:  # and where Python code calls the constructor
         Tool(**section)
-    assert str(caught.value).startswith(f"tool.{told}")
+    assert str(caught.value).startswith(f"tool.{message}")
 
 
 @pytest.mark.parametrize("choice, near", [({"decay": "lineal"}, "linear"), ({"rows": {"trian": 1}}, "train")])

@@ -141,8 +141,8 @@ def test_the_command_shows_a_target_that_the_tokenizer_changes(monkeypatch, caps
         "model=tiny_bytes",
     ]
     assert run_command("validate", *arguments, monkeypatch=monkeypatch) == 0
-    told = capsys.readouterr().out
-    assert "1 targets the" in told and "'tag </s> [/b] end'; the tokenizer makes it 'tag[/b] end'" in told
+    message = capsys.readouterr().out
+    assert "1 targets the" in message and "'tag </s> [/b] end'; the tokenizer makes it 'tag[/b] end'" in message
     (cell,) = json.loads(Path("found.json").read_text())["cells"]
     assert cell["changed"] == 1 and cell["change"] == ["tag </s> [/b] end", "tag[/b] end"]
 
@@ -166,8 +166,8 @@ def test_the_command_lists_every_malformed_row_and_fails_beyond_the_tolerance(mo
     Path("data/qa_in_lang/train/sw.jsonl").write_text(f"{row}\n{{}}\n{row}\nx\n")
     Path("data/qa_in_lang/train/yo.jsonl").write_text("")
     arguments = ["benchmark=directory", "benchmark.root=data", "json=found.json", "languages=sw"]
-    code, told = validate(*arguments)
-    assert code == 1 and "2 malformed rows (benchmark.tolerance allows 0 a file)" in told
+    code, message = validate(*arguments)
+    assert code == 1 and "2 malformed rows (benchmark.tolerance allows 0 a file)" in message
     found = json.loads(Path("found.json").read_text())
     assert [line.partition(": ")[0] for line in found["malformed"]] == [
         "data/qa_in_lang/train/sw.jsonl, line 2", "data/qa_in_lang/train/sw.jsonl, line 4"
@@ -175,5 +175,5 @@ def test_the_command_lists_every_malformed_row_and_fails_beyond_the_tolerance(mo
     (cell,) = found["cells"]
     assert (cell["cell"], cell["rows"], cell["duplicates"]) == ("qa_in_lang/sw", 2, 1) and cell["target"]["max"] == 2
     assert validate(*arguments, "benchmark.tolerance=2")[0] == 0
-    code, told = validate(*arguments[:3], "benchmark.tolerance=2")
-    assert code == 1 and "yo.jsonl holds no rows" in told
+    code, message = validate(*arguments[:3], "benchmark.tolerance=2")
+    assert code == 1 and "yo.jsonl holds no rows" in message

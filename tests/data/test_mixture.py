@@ -178,7 +178,7 @@ def test_cells_without_training_rows_are_zero_shot_and_cannot_be_asked_to_train(
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, message",
     [
         ({"where": {"domian": "news"}}, "mixture.where: axis 'domian'; did you mean 'domain'?"),
         ({"where": {"domain": "newz"}}, "mixture.where.domain 'newz'; did you mean 'news'?"),
@@ -187,6 +187,6 @@ def test_cells_without_training_rows_are_zero_shot_and_cannot_be_asked_to_train(
         ({"languages": {"qa": ["yo"]}}, "mixture.languages.qa: language 'yo'"),
     ],
 )
-def test_a_wrong_name_in_a_rule_over_axes_is_told(arguments, told):
-    with pytest.raises(FlixError, match=re.escape(told)):
+def test_a_wrong_name_in_a_rule_over_axes_is_told(arguments, message):
+    with pytest.raises(FlixError, match=re.escape(message)):
         Mixture.select(OTHER_AXES, **arguments)

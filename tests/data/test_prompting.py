@@ -92,7 +92,7 @@ def test_the_words_are_those_of_training_and_cldrs_where_it_had_none(run):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({}, "axis 'domain'.*law, news/politics"),
         ({"domain": "lw"}, "'lw'; did you mean 'law'"),
@@ -100,9 +100,9 @@ def test_the_words_are_those_of_training_and_cldrs_where_it_had_none(run):
         ({"domain": "law", "family": "batnu"}, "did you mean 'bantu'"),
     ],
 )
-def test_an_axis_is_asked_for_or_refused(run, given, told):
+def test_an_axis_is_asked_for_or_refused(run, given, message):
     model = FlixModel.from_run(run, "cpu")
-    with pytest.raises(FlixError, match=told):
+    with pytest.raises(FlixError, match=message):
         model.generate({"text": "a", **given}, "topic", "sw")
 
 
@@ -126,13 +126,13 @@ REQUESTS = {
 
 @pytest.mark.parametrize("case", REQUESTS)
 def test_the_command_tells_file_line_and_reason(run, case, monkeypatch, capsys):
-    request, told = REQUESTS[case]
+    request, message = REQUESTS[case]
     good = {"task": "topic", "language": "sw", "text": "a", "domain": "law"}
     lines = [good, {"task": "speak", "language": "sw", **request}]
     Path("requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert run_command("generate", f"run={run}", "requests.jsonl", "device=cpu", monkeypatch=monkeypatch) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: requests.jsonl:2: ") and told in error and len(error.splitlines()) == 2
+    assert error.startswith("error: requests.jsonl:2: ") and message in error and len(error.splitlines()) == 2
 
 
 @pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c"])
@@ -147,8 +147,12 @@ def test_only_a_line_feed_ends_a_line(run, odd, monkeypatch, capsys):
 
 
 def test_exported_cells_are_named_with_their_axes(run):
-    for name, told in (("topic/sw", "axis 'domain'"), ("topic/sw/domain=lw", "'law'"), ("topic/sw/law", "axis=value")):
-        with pytest.raises(FlixError, match=told):
+    for name, message in (
+        ("topic/sw", "axis 'domain'"),
+        ("topic/sw/domain=lw", "'law'"),
+        ("topic/sw/law", "axis=value"),
+    ):
+        with pytest.raises(FlixError, match=message):
             export(str(run), "peft", name, out="loras")
     (folder,) = export(str(run), "peft", "topic/sw/domain=law", out="loras")
     card = (folder / "README.md").read_text()

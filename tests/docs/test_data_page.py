@@ -131,8 +131,8 @@ def test_the_recipe_runs_as_written(folders, monkeypatch, capsys):
     assert run_command("validate", *looked[1:], monkeypatch=monkeypatch) == 0
     assert "topic/qya" in capsys.readouterr().out
     assert run_command("train", *trained[1:], *TINY, monkeypatch=monkeypatch) == 0
-    told = capsys.readouterr().out
-    assert "people" in told and "trainable parameters" in told
+    printed = capsys.readouterr().out
+    assert "people" in printed and "trainable parameters" in printed
 
 
 @pytest.mark.slow
@@ -144,11 +144,16 @@ def test_training_over_four_axes_writes_a_table_with_their_values(folders, monke
     malformed.write_text(whole + "x\n")
     more = ["mixture.held_out=[{task: topic, domain: law}]", "benchmark.tolerance=1"]
     assert run_command("train", *command[1:], *more, *TINY, monkeypatch=monkeypatch) == 0
-    told = capsys.readouterr().out
-    assert "1 malformed rows were left out" in told
-    assert "domain=law" in told and "family=elvish" in told and "unseen combination" in told and ", domain " in told
-    run = f"run={told.split()[-1]}"
+    printed = capsys.readouterr().out
+    assert "1 malformed rows were left out" in printed
+    assert (
+        "domain=law" in printed
+        and "family=elvish" in printed
+        and "unseen combination" in printed
+        and ", domain " in printed
+    )
+    run = f"run={printed.split()[-1]}"
     assert run_command("evaluate", run, "+where={domain: [law], task: [topic]}", monkeypatch=monkeypatch) == 0
-    told = capsys.readouterr().out
-    assert "domain=law" in told and "domain=news" not in told and "title" not in told
+    printed = capsys.readouterr().out
+    assert "domain=law" in printed and "domain=news" not in printed and "title" not in printed
     malformed.write_text(whole)

@@ -62,10 +62,10 @@ assert_type(dropout.compose(composer, cells, 0, 0), Composition)
 def test_a_type_checker_sees_what_the_page_does():
     as_a_run = LOOP.partition("optimizer = ")[0] + AS_A_RUN + LOOP[LOOP.index("Bank.of") :]
     for code in (LOOP, as_a_run + TYPES):
-        told = checked(code)
-        assert told.startswith("Success"), told
-    told = checked(LOOP.replace("total_rank", "total").replace('ranks={"task": 4', 'ranks={4: "task"'))
-    assert told.count('"Composer" has no attribute "total"') == 2 and "dict-item" in told
+        report = checked(code)
+        assert report.startswith("Success"), report
+    report = checked(LOOP.replace("total_rank", "total").replace('ranks={"task": 4', 'ranks={4: "task"'))
+    assert report.count('"Composer" has no attribute "total"') == 2 and "dict-item" in report
 
 
 def checked(code: str) -> str:

@@ -46,5 +46,5 @@ def test_a_notebook_runs(path, repository):
     nbclient.NotebookClient(
         notebook, timeout=600, resources={"metadata": {"path": str(repository / "notebooks")}}
     ).execute()
-    told = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
-    assert "error: " not in told and "Traceback" not in told, "a command in a cell failed"
+    message = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+    assert "error: " not in message and "Traceback" not in message, "a command in a cell failed"

@@ -76,8 +76,8 @@ def test_what_is_asked_for_is_taken(machine, asked):
 def test_the_clock_follows_what_the_cpu_is_told_to_be(isa, expected):
     code = "from flix_lightning.models.precision import precision_here; print(precision_here('auto', 'cpu'))"
     around = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa}
-    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=around, capture_output=True, text=True)
-    assert told.stdout.split() == [expected], told.stderr
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=around, capture_output=True, text=True)
+    assert done.stdout.split() == [expected], done.stderr
 
 
 def test_the_number_of_threads_stays():
@@ -87,13 +87,13 @@ def test_the_number_of_threads_stays():
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("value, told", [
+@pytest.mark.parametrize("value, message", [
     ("bf16-true", "bf16-true.*model.dtype=bfloat16"), ("16-mixed", "loss scaling"), ("16-true", "overflow"),
     ("bf16mixed", "did you mean 'bf16-mixed'"), (32, "unknown trainer.precision '32'.*32-true"), (None, "unknown"),
     (["auto"], "unknown"),
 ])  # fmt: skip
-def test_other_formats_are_refused_with_the_reason(value, told):
-    with pytest.raises(FlixError, match=told):
+def test_other_formats_are_refused_with_the_reason(value, message):
+    with pytest.raises(FlixError, match=message):
         check_precision("trainer.precision", value)
     for known in precision.PRECISIONS:
         check_precision("trainer.precision", known)

@@ -38,10 +38,10 @@ def test_its_folder_is_small_and_its_card_made_from_its_measurements(tiny):
 
 
 def test_it_knows_the_languages_and_many_forms(module, tiny):
-    told = abilities(module, tiny.tokenizer, 32)
-    assert set(told) == {*TASKS, "copy"}
+    measured_now = abilities(module, tiny.tokenizer, 32)
+    assert set(measured_now) == {*TASKS, "copy"}
     for task, floor in FLOORS.items():
-        assert told[task]["all"] >= floor, task
+        assert measured_now[task]["all"] >= floor, task
 
 
 FLOORS = {"to_english": 60, "from_english": 40, "code": 80, "kind": 80, "split": 60, "named_record": 60, "copy": 60}
@@ -69,7 +69,9 @@ def test_greedy_generation_agrees_with_the_exact_match_of_teacher_forcing(module
 @pytest.mark.slow
 def test_the_card_tells_its_scores(module, tiny):
     assert MEASURED["rows"] == ROWS
-    for task, told in abilities(module, tiny.tokenizer, ROWS).items():
-        assert told == pytest.approx(MEASURED["abilities"][task], abs=0.5), "another machine's rounding is within this"
+    for task, measured_now in abilities(module, tiny.tokenizer, ROWS).items():
+        assert measured_now == pytest.approx(MEASURED["abilities"][task], abs=0.5), (
+            "another machine's rounding is within this"
+        )
     assert untrained(module, tiny.tokenizer, CELL_ROWS) == pytest.approx(MEASURED["untrained"], abs=0.5)
     assert set(MEASURED["untrained"]) == set(CELLS)

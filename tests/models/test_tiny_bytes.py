@@ -43,5 +43,5 @@ def test_it_knows_the_tasks():
 @pytest.mark.slow
 def test_its_card_tells_its_scores():
     card = (WEIGHTS.parent / "README.md").read_text(encoding="utf8")
-    told = {task: float(score) for task, score in re.findall(r"^\| (\w+) \| ([\d.]+) \|$", card, re.MULTILINE)}
-    assert exact_match(2000) == pytest.approx(told, abs=0.5)
+    documented = {task: float(score) for task, score in re.findall(r"^\| (\w+) \| ([\d.]+) \|$", card, re.MULTILINE)}
+    assert exact_match(2000) == pytest.approx(documented, abs=0.5)

@@ -72,14 +72,14 @@ def test_the_table_is_written_again_from_its_records(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "words, told",
+    "words, message",
     [
         (["new_language.joint=a"], "all three"),
         (["new_language.joint=a", "new_language.base=b", "new_language.extended=c"], "no run lies in 'a'"),
         ([], "no records lie in 'results'"),
     ],
 )
-def test_what_is_missing_is_told(words, told, monkeypatch, capsys):
+def test_what_is_missing_is_told(words, message, monkeypatch, capsys):
     assert run_command("report", *words, monkeypatch=monkeypatch) == 1
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not list(Path().iterdir())

@@ -26,9 +26,9 @@ def test_a_report_shows_any_text(text, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     row = {"task": text, "language": "sw", "attributes": {"domain": text}, "group": "seen", "score": 1.0}
     print_report({**REPORT, "name": text, "cells": [row], "unscored_cells": [text]}, f"runs/{text}/0")
-    told, shown = capsys.readouterr().out, printable(text)
-    assert f" {shown} " in told and f"domain={shown}" in told
-    assert f"run runs/{text}/0" in told or text != shown
+    printed, shown = capsys.readouterr().out, printable(text)
+    assert f" {shown} " in printed and f"domain={shown}" in printed
+    assert f"run runs/{text}/0" in printed or text != shown
 
 
 @pytest.mark.parametrize("text", ODD)

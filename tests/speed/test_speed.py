@@ -41,14 +41,14 @@ def test_peak_memory_is_what_was_held_at_once():
 
 def test_the_page_says_only_what_was_measured():
     seconds = {"8": {"cpu": [1.0, 1.0]}, "64": {"cpu": [1.0, 1.5]}}
-    told = page({("tiny_bytes", "features"): {"environment": "a CPU", "seconds": seconds}})
-    assert "| tiny_bytes | 1.00 (1.00 to 1.00) | 1.25 (1.00 to 1.50) |" in told
-    assert "Generation" not in told
+    written = page({("tiny_bytes", "features"): {"environment": "a CPU", "seconds": seconds}})
+    assert "| tiny_bytes | 1.00 (1.00 to 1.00) | 1.25 (1.00 to 1.50) |" in written
+    assert "Generation" not in written
 
 
 def test_the_committed_page_is_made_from_the_committed_records():
-    told = (ROOT / "speed/speed.md").read_text(encoding="utf8")
-    assert told == page(read(ROOT / "speed/records"))
+    written = (ROOT / "speed/speed.md").read_text(encoding="utf8")
+    assert written == page(read(ROOT / "speed/records"))
 
 
 def test_the_page_of_the_benchmark_names_the_parts_and_shapes_there_are():

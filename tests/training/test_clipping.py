@@ -69,13 +69,13 @@ def test_held_features_do_not_count_over_several_processes(strategy, tmp_path, m
     run("base", *BASE, "optimizer.lr=0.05")
     step = ActiveRowsAdamW.step
 
-    def told(self, closure=None):
+    def noting(self, closure=None):
         loss = step(self, closure)
         rows = self.active_rows if self.gradient_rows is None else self.gradient_rows
         gradients = [p.grad[rows].flatten() for p in chain(*(g["params"] for g in self.param_groups))]
         Path("norm.json").write_text(json.dumps(torch.cat(gradients).norm().item()))
         return loss
 
-    monkeypatch.setattr(ActiveRowsAdamW, "step", told)
+    monkeypatch.setattr(ActiveRowsAdamW, "step", noting)
     run_on(2, "more", *STEPS, *EXTEND, "warm_start.bank=base", strategy=strategy)
     assert json.loads(Path("norm.json").read_text()) == pytest.approx(CLIP, rel=1e-3)

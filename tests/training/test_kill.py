@@ -18,17 +18,17 @@ FORK = get_context("fork")  # the libraries are imported once: a start costs not
 STEPS = ("trainer.max_steps=8", "trainer.checkpoint_every=1", "trainer.validate_every=4")
 
 
-def training(folder: str, told: Connection) -> None:
+def training(folder: str, reports: Connection) -> None:
     """Train in a process of its own that tells where it stands."""
     for place, (owner, name) in PLACES.items():
-        setattr(owner, name, telling(getattr(owner, name), place, told))
+        setattr(owner, name, telling(getattr(owner, name), place, reports))
     run_small(folder, *STEPS)
-    told.send("end")
+    reports.send("end")
 
 
-def telling(function: Callable, place: str, told: Connection) -> Callable:
+def telling(function: Callable, place: str, reports: Connection) -> Callable:
     def wrapped(*arguments, **named):
-        told.send(place)
+        reports.send(place)
         return function(*arguments, **named)
 
     return wrapped
@@ -40,14 +40,14 @@ def run_and_kill(folder: str, place: str, occurrence: int, delay: float) -> bool
     process = FORK.Process(target=training, args=(folder, there))
     process.start()
     there.close()
-    told = here.recv()
-    while told != "end":
-        occurrence -= told == place
+    reports = here.recv()
+    while reports != "end":
+        occurrence -= reports == place
         if occurrence == 0:
             time.sleep(delay)
             os.kill(process.pid, signal.SIGKILL)
             break
-        told = here.recv()
+        reports = here.recv()
     process.join()
     return process.exitcode == -signal.SIGKILL
 

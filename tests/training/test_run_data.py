@@ -50,7 +50,7 @@ class Listed(Benchmark):
         return repr(self.examples(cell, split)) + (f" {random.random()}" if self.kind == "touched" else "")
 
 
-def data_of(rows, kind="told") -> RunData:
+def data_of(rows, kind="message") -> RunData:
     benchmark = Listed(rows, kind)
     train = tuple(cell for cell in rows if "train" in rows[cell])
     return RunData(Mixture(train, tuple(c for c in rows if c not in train)), RowDigests(benchmark, Caching(None)))
@@ -79,20 +79,23 @@ def used(rows) -> tuple:
 
 
 @settings(deadline=None)
-@given(before=listed(), now=listed(), kinds=st.tuples(*[st.sampled_from(["told", "touched", "none"])] * 2))
+@given(before=listed(), now=listed(), kinds=st.tuples(*[st.sampled_from(["message", "touched", "none"])] * 2))
 def test_data_differ_where_what_decides_the_run_does(before, now, kinds):
-    told = data_of(before, kinds[0]).plain()
-    assert data_of(before, kinds[1]).differs(told) is None
-    assert (data_of(now, kinds[1]).differs(told) is None) == (used(now) == used(before))
+    message = data_of(before, kinds[0]).plain()
+    assert data_of(before, kinds[1]).differs(message) is None
+    assert (data_of(now, kinds[1]).differs(message) is None) == (used(now) == used(before))
 
 
 @given(
-    rows=listed(), new=st.sampled_from(["ha", "nb"]), number=st.integers(0, 20), kind=st.sampled_from(["told", "none"])
+    rows=listed(),
+    new=st.sampled_from(["ha", "nb"]),
+    number=st.integers(0, 20),
+    kind=st.sampled_from(["message", "none"]),
 )
 def test_a_change_is_told_by_the_name_of_its_cell(rows, new, number, kind):
     cells = list(rows)
     cell = cells[number % len(cells)]
-    told, renamed = data_of(rows, kind).plain(), Cell(cell.task, new)
+    message, renamed = data_of(rows, kind).plain(), Cell(cell.task, new)
     changes = {
         "gone": {c: found for c, found in rows.items() if c != cell},
         "new": {**rows, renamed: {"train": [("a", "b")]}},
@@ -102,7 +105,7 @@ def test_a_change_is_told_by_the_name_of_its_cell(rows, new, number, kind):
     parts["renamed"] = [*parts["gone"], *parts["new"]]
     for name, changed in changes.items():
         if changed:
-            found = data_of(changed, kind).differs(told)
+            found = data_of(changed, kind).differs(message)
             assert all(part in found for part in parts[name])
             assert "\n" not in found
 
@@ -177,15 +180,15 @@ def command(monkeypatch, capfd):
 
     def started() -> tuple[int, str, str]:
         code = run_command("train", *RUN, monkeypatch=monkeypatch)
-        told = capfd.readouterr()
-        return code, told.out, told.err
+        message = capfd.readouterr()
+        return code, message.out, message.err
 
     return started
 
 
-def one_line(told: str) -> str:
+def one_line(message: str) -> str:
     """The error among what was written to standard error."""
-    (line,) = [line for line in told.splitlines() if line.startswith("error: ")]
+    (line,) = [line for line in message.splitlines() if line.startswith("error: ")]
     return line
 
 
@@ -202,10 +205,10 @@ def test_other_data_is_refused_in_one_line_finished_or_not(change, mine, command
     shutil.copytree("mine", "kept")
     change()
     before = {path: path.read_bytes() for path in run_folder().rglob("*") if path.is_file()}
-    code, _, told = command()
-    assert code == 1 and "Traceback" not in told
+    code, _, message = command()
+    assert code == 1 and "Traceback" not in message
     for part in (*CHANGES[change], "unfinished", "name=", "remove its folder", str(run_folder())):
-        assert part in one_line(told)
+        assert part in one_line(message)
     assert before == {path: path.read_bytes() for path in run_folder().rglob("*") if path.is_file()}
     shutil.rmtree("mine")
     Path("kept").rename("mine")  # other times of writing, the same rows
@@ -213,10 +216,10 @@ def test_other_data_is_refused_in_one_line_finished_or_not(change, mine, command
     assert code == 0 and "topic" in table
     assert command()[:2] == (0, table)
     change()
-    code, shown, told = command()
+    code, shown, message = command()
     assert code == 1 and shown == ""
     for part in (*CHANGES[change], "finished", "flix report", "name="):
-        assert part in one_line(told)
+        assert part in one_line(message)
 
 
 def test_rows_that_only_lie_otherwise_are_the_same_data(mine, command, monkeypatch):
@@ -239,8 +242,8 @@ def test_tasks_declared_in_another_order_train_other_batches_and_are_told(mine, 
         cut_at(patch, "step", 3)
         command()
     Path("mine/benchmark/mine.yaml").write_text("\n".join([*declared[:-1], second, declared[-1]]))
-    code, _, told = command()
-    assert code == 1 and "its training cells stand in another order" in told
+    code, _, message = command()
+    assert code == 1 and "its training cells stand in another order" in message
 
 
 @pytest.mark.slow

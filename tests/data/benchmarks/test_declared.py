@@ -145,8 +145,8 @@ def test_the_config_of_directories_declares_the_five_official_tasks():
     write("translation/train/en2am.jsonl", {"input": "tea", "target": "ሻይ"})
     write("qa_in_lang/train/sw.jsonl", {"question": "Q", "title": "T", "context": "C", "target": "A"})
     data = load_benchmark(composed("benchmark=directory", "benchmark.root=data", "mixture=all")["benchmark"])
-    told = {str(cell): data.examples(cell, "train")[0][1:] for cell in data.cells}
-    assert told == {
+    message = {str(cell): data.examples(cell, "train")[0][1:] for cell in data.cells}
+    assert message == {
         "ner/luo": ("Entities Luo: Otii", "PER: Otii"),
         "translation/am": ("Translate to Amharic: tea", "ሻይ"),
         "qa_in_lang/sw": ("Answer Swahili: question: Q title: T context: C", "A"),

@@ -19,17 +19,17 @@ def test_a_file_that_changes_is_another_one_and_a_tolerance_is_not_kept(tmp_path
     path.parent.mkdir(parents=True)
     tasks = {"qa": {"prompt": "{input}", "metric": "f1", "max_target_tokens": 8}}
 
-    def told(rows: str) -> str | None:
+    def fingerprint_of(rows: str) -> str | None:
         path.write_text(rows)
         return DeclaredBenchmark(str(tmp_path), tasks).fingerprint(SW, "train")
 
     rows = '{"input": "a", "target": "b"}\n'
-    first = told(rows)
+    first = fingerprint_of(rows)
     os.utime(path, ns=(1, 1))
     assert DeclaredBenchmark(str(tmp_path), tasks).fingerprint(SW, "train") != first
     base = DeclaredBenchmark(str(tmp_path), tasks).fingerprint(SW, "train")
     assert base == DeclaredBenchmark(str(tmp_path), tasks).fingerprint(SW, "train")
-    assert told(rows + rows) != base
+    assert fingerprint_of(rows + rows) != base
     path.write_text(rows)
     os.utime(path, ns=(1, 1))
     longer = {"qa": tasks["qa"] | {"prompt": "Say: {input}"}}
@@ -66,13 +66,13 @@ def test_rows_of_embedded_benchmarks_differ_where_their_fingerprints_do(made):
     base = {"rows": FEW} | ({"composite_train_rows": 4} if made is CldrCompositional else {})
     benchmarks = [made(**(base | change)) for change in (*CHANGES, *OWN_CHANGES[made])]
     cells = [c for c in benchmarks[0].cells if c.language in ("sw", "yo", "en")]
-    told = {}
+    by_fingerprint = {}
     for benchmark in benchmarks:
         for cell in cells[:3] + cells[-3:]:
             for split in benchmark.splits(cell):
                 assert tuple(benchmark.stream(cell, split)) == benchmark.examples(cell, split)
                 rows = [(row.prompt, row.target) for row in benchmark.examples(cell, split)]
-                told.setdefault(benchmark.fingerprint(cell, split), []).append(rows)
-    assert all(rows == same[0] for same in told.values() for rows in same)
-    assert len({repr(same[0]) for same in told.values()}) == len(told)
-    assert any(len(same) > 1 for same in told.values())
+                by_fingerprint.setdefault(benchmark.fingerprint(cell, split), []).append(rows)
+    assert all(rows == same[0] for same in by_fingerprint.values() for rows in same)
+    assert len({repr(same[0]) for same in by_fingerprint.values()}) == len(by_fingerprint)
+    assert any(len(same) > 1 for same in by_fingerprint.values())

@@ -96,19 +96,19 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("changed, told", BAD.values(), ids=BAD)
-def test_what_is_wrong_is_told(saved, changed, told):
+@pytest.mark.parametrize("changed, message", BAD.values(), ids=BAD)
+def test_what_is_wrong_is_told(saved, changed, message):
     DatasetDict({"all": table(("a", 0, "sw"))}).save_to_disk("others")
     table(("a", 0, "sw")).save_to_disk("single")
-    with pytest.raises(FlixError, match=told):
+    with pytest.raises(FlixError, match=message):
         data = benchmark(**{"dataset": saved, **changed})
         data.examples(data.cells[0], "train")
 
 
 def test_configurations_are_languages_and_a_wrong_one_is_told():
     Path("many").mkdir()
-    told = "".join(f"- config_name: {name}\n  data_files: {name}.jsonl\n" for name in ("swa", "hau"))
-    Path("many/README.md").write_text(f"---\nconfigs:\n{told}---\n")
+    message = "".join(f"- config_name: {name}\n  data_files: {name}.jsonl\n" for name in ("swa", "hau"))
+    Path("many/README.md").write_text(f"---\nconfigs:\n{message}---\n")
     for name in ("swa", "hau"):
         Path(f"many/{name}.jsonl").write_text(json.dumps({"text": name, "label": "x"}) + "\n")
     data = benchmark(dataset="many", configs={"sw": "swa", "ha": "hau"})
@@ -225,9 +225,9 @@ BROKEN = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_folder_that_the_library_cannot_read_is_one_line(case, capsys):
-    files, told = BROKEN[case]
+    files, message = BROKEN[case]
     folder(**files)
-    with pytest.raises(FlixError, match=told) as caught:
+    with pytest.raises(FlixError, match=message) as caught:
         benchmark(dataset="files", configs={"sw": None})
     assert "\n" not in str(caught.value)
     task = "dataset: files, configs: {sw: null}, prompt: T, target: T, metric: exact_match, max_target_tokens: 8"

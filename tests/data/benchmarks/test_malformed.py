@@ -32,8 +32,8 @@ def read(**options) -> list:
 
 
 def spans(*spans: tuple) -> str:
-    told = [dict(zip(("start_byte", "limit_byte", "label"), span)) for span in spans]
-    return json.dumps({**ENTITY, "spans": told}) + "\n"
+    message = [dict(zip(("start_byte", "limit_byte", "label"), span)) for span in spans]
+    return json.dumps({**ENTITY, "spans": message}) + "\n"
 
 
 ROWS = {
@@ -64,16 +64,16 @@ def test_a_field_may_be_as_long_as_a_row(suffix, comma):
     assert [example.prompt for example in read()] == ["Swahili: short", f"Swahili: {longest}"]
 
 
-@pytest.mark.parametrize("content, told", ROWS.values(), ids=ROWS)
-def test_a_malformed_row_is_told_with_file_line_and_reason(content, told):
+@pytest.mark.parametrize("content, message", ROWS.values(), ids=ROWS)
+def test_a_malformed_row_is_told_with_file_line_and_reason(content, message):
     path = write(GOOD.encode() + content)
-    with pytest.raises(FlixError, match=f"^{path}, {told}") as caught:
+    with pytest.raises(FlixError, match=f"^{path}, {message}") as caught:
         read()
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("content, told", ROWS.values(), ids=ROWS)
-def test_a_tolerated_row_is_left_out_and_counted(content, told):
+@pytest.mark.parametrize("content, message", ROWS.values(), ids=ROWS)
+def test_a_tolerated_row_is_left_out_and_counted(content, message):
     path = write(GOOD.encode() + content.removesuffix(b"\n") + b"\n" + GOOD.encode())
     data = benchmark(tolerance=1)
     (cell,) = data.cells
@@ -81,7 +81,7 @@ def test_a_tolerated_row_is_left_out_and_counted(content, told):
         lines = [int(example.id.rpartition(":")[2]) for example in data.examples(cell, "train")]
         assert lines[0] == 1 and 2 not in lines and 3 in lines
         assert len(data.left_out) == 1
-        assert re.match(told, data.left_out.reasons[str(path)][0])
+        assert re.match(message, data.left_out.reasons[str(path)][0])
 
 
 def test_more_rows_than_are_tolerated_are_refused():
@@ -99,10 +99,10 @@ FILES = {
 
 
 @pytest.mark.parametrize("tolerance", [0, 5])
-@pytest.mark.parametrize("content, told", FILES.values(), ids=FILES)
-def test_a_malformed_file_is_refused_whatever_the_tolerance(content, told, tolerance):
+@pytest.mark.parametrize("content, message", FILES.values(), ids=FILES)
+def test_a_malformed_file_is_refused_whatever_the_tolerance(content, message, tolerance):
     path = write(content)
-    with pytest.raises(FlixError, match=f"^{path},? {told}"):
+    with pytest.raises(FlixError, match=f"^{path},? {message}"):
         read(tolerance=tolerance)
 
 
@@ -119,10 +119,10 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize("name, content, told", TABLES.values(), ids=TABLES)
-def test_a_malformed_table_is_told_with_file_line_and_reason(name, content, told):
+@pytest.mark.parametrize("name, content, message", TABLES.values(), ids=TABLES)
+def test_a_malformed_table_is_told_with_file_line_and_reason(name, content, message):
     path = write(content, f"topic/train/{name}")
-    with pytest.raises(FlixError, match=f"^{path},? {told}"):
+    with pytest.raises(FlixError, match=f"^{path},? {message}"):
         read()
 
 
@@ -139,25 +139,25 @@ SPANS = {
 }
 
 
-@pytest.mark.parametrize("offsets, told", SPANS.values(), ids=SPANS)
-def test_byte_offsets_that_do_not_cut_out_the_target_are_told(offsets, told):
+@pytest.mark.parametrize("offsets, message", SPANS.values(), ids=SPANS)
+def test_byte_offsets_that_do_not_cut_out_the_target_are_told(offsets, message):
     assert ENTITY["text"].encode()[9:15].decode() == "Bọla"
     path = write(spans((9, 15, "PER")) + spans(*offsets))
-    with pytest.raises(FlixError, match=f"^{path}, line 2: {re.escape(told)}"):
+    with pytest.raises(FlixError, match=f"^{path}, line 2: {re.escape(message)}"):
         read(task={**TASK, "target": "{target}", "spans": "text"})
 
 
 @pytest.mark.parametrize(
-    "row, told",
+    "row, message",
     [
         ({"spans": {}}, "line 1: spans is a list of"),
         ({"spans": [], "text": 3}, "line 1: the text that spans count in is 3"),
         ({"spans": ["PER"]}, "line 1: a span is {start_byte"),
     ],
 )
-def test_spans_of_another_shape_are_told(row, told):
+def test_spans_of_another_shape_are_told(row, message):
     write(json.dumps({**ENTITY, **row}) + "\n")
-    with pytest.raises(FlixError, match=re.escape(told)):
+    with pytest.raises(FlixError, match=re.escape(message)):
         read(task={**TASK, "target": "{target}", "spans": "text"})
 
 
@@ -188,11 +188,11 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("paths, told", LAYOUTS.values(), ids=LAYOUTS)
-def test_another_layout_is_told(paths, told):
+@pytest.mark.parametrize("paths, message", LAYOUTS.values(), ids=LAYOUTS)
+def test_another_layout_is_told(paths, message):
     for path in paths:
         write(GOOD, path)
-    with pytest.raises(FlixError, match=told):
+    with pytest.raises(FlixError, match=message):
         benchmark()
 
 
@@ -228,15 +228,15 @@ DECLARATIONS = {
 }
 
 
-@pytest.mark.parametrize("changed, told", DECLARATIONS.values(), ids=DECLARATIONS)
-def test_a_malformed_declaration_is_told(changed, told):
+@pytest.mark.parametrize("changed, message", DECLARATIONS.values(), ids=DECLARATIONS)
+def test_a_malformed_declaration_is_told(changed, message):
     write(GOOD)
-    with pytest.raises(FlixError, match=told):
+    with pytest.raises(FlixError, match=message):
         benchmark({**TASK, **changed})
 
 
 @pytest.mark.parametrize(
-    "options, told",
+    "options, message",
     [
         ({"rows": {"dev": 3}}, "benchmark.rows 'dev'"),
         ({"rows": {"train": 0}}, "benchmark.rows.train: expected a whole number of at least 1"),
@@ -250,7 +250,7 @@ def test_a_malformed_declaration_is_told(changed, told):
     ],
     ids=str,
 )
-def test_impossible_options_are_told(options, told):
+def test_impossible_options_are_told(options, message):
     write(json.dumps({"text": "a", "label": "b", "sizes": [1], "joined": "a+"}) + "\n")
-    with pytest.raises(FlixError, match=told):
+    with pytest.raises(FlixError, match=message):
         read(**options)

@@ -127,10 +127,12 @@ def test_both_averages_stand_in_the_table(release):
 
 
 def test_absent_data_is_told_with_where_to_get_it():
-    with pytest.raises(FlixError, match="^benchmark.root: 'up/semantic_parsing' is no directory. unpack https") as told:
+    with pytest.raises(
+        FlixError, match="^benchmark.root: 'up/semantic_parsing' is no directory. unpack https"
+    ) as message:
         made()
-    assert "flix data fetch_xtreme_up folder=DIR" in str(told.value) and "~benchmark.tasks.semantic_parsing" in str(
-        told.value
+    assert "flix data fetch_xtreme_up folder=DIR" in str(message.value) and "~benchmark.tasks.semantic_parsing" in str(
+        message.value
     )
 
 

@@ -65,8 +65,8 @@ def server(monkeypatch):
         server.shutdown()
 
 
-def fetched(server, path=Path("out/file"), sha256=SHA256, told=lambda here, total: None):
-    return download(f"{server.url}/file", path, sha256, told, wait=0)
+def fetched(server, path=Path("out/file"), sha256=SHA256, report=lambda here, total: None):
+    return download(f"{server.url}/file", path, sha256, report, wait=0)
 
 
 def beside(path=Path("out")) -> list[str]:
@@ -75,7 +75,7 @@ def beside(path=Path("out")) -> list[str]:
 
 def test_a_file_comes_whole_with_progress(server):
     seen = []
-    assert fetched(server, told=lambda here, total: seen.append((here, total))) == "its SHA-256"
+    assert fetched(server, report=lambda here, total: seen.append((here, total))) == "its SHA-256"
     assert Path("out/file").read_bytes() == BODY and beside() == ["file"]
     assert seen[0] == (0, len(BODY)) and seen[-1] == (len(BODY), len(BODY)) and seen == sorted(seen)
 
@@ -105,7 +105,7 @@ def test_a_file_that_changed_meanwhile_comes_from_the_start(server):
         if here == 1_000_000:
             server.files["/file"], server.headers["ETag"] = other, '"2"'
 
-    fetched(server, sha256=hashlib.sha256(other).hexdigest(), told=change)
+    fetched(server, sha256=hashlib.sha256(other).hexdigest(), report=change)
     assert server.asked == [None, "bytes=1000000-"] and Path("out/file").read_bytes() == other
 
 
@@ -230,9 +230,9 @@ def test_the_command_fetches_both_archives_and_is_done_when_called_again(server,
     server.files = {"/r": release.read_bytes(), "/n": ner.read_bytes()}
     arguments = ["folder=data", f"archive={server.url}/r", f"ner={server.url}/n"]
     assert run_command("data fetch_xtreme_up", *arguments, monkeypatch=monkeypatch) == 0
-    told = capsys.readouterr().out
-    assert hashlib.sha256(release.read_bytes()).hexdigest() in told
-    assert "benchmark.root=data/xtreme_up_v1.1" in told
+    printed = capsys.readouterr().out
+    assert hashlib.sha256(release.read_bytes()).hexdigest() in printed
+    assert "benchmark.root=data/xtreme_up_v1.1" in printed
     assert Path("data/xtreme_up_v1.1/qa_in_lang/train/sw.jsonl").is_file()
     assert Path("data/MasakhaNER-X/train/sw.jsonl").is_file() and beside(Path("data")) == [
         "MasakhaNER-X", "xtreme_up_v1.1"

@@ -142,10 +142,10 @@ def test_a_user_without_a_home_directory_gets_a_temporary_cache_and_is_told_once
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
     cells = tokenised(Lines(), directory)
-    with pytest.warns(UserWarning, match="no home directory.*temporary") as told:
+    with pytest.warns(UserWarning, match="no home directory.*temporary") as message:
         assert [tuple(row) for row in cells.encoded(SW, "train")] == wanted(Lines(), SW)
         cells.encoded(YO, "train")
-    assert len(told) == 1 and not list(Path().iterdir())
+    assert len(message) == 1 and not list(Path().iterdir())
     with pytest.raises(FlixError, match="no home directory.*data.cache.required=false"):
         tokenised(Lines(), directory, required=True).encoded(SW, "train")
 

@@ -94,20 +94,20 @@ def vllm_objections(folder: Path, max_lora_rank: int, served: set[str]) -> list[
         served: last parts of the module paths that vLLM's model can adapt.
     """
     config = json.loads((folder / "adapter_config.json").read_text())
-    told = [f"{key} is missing" for key in ("r", "lora_alpha", "target_modules") if key not in config]
-    told += ["rank above the limit"] if config["r"] > max_lora_rank else []
-    told += ["bias"] if config.get("bias", "none") != "none" else []
-    told += [key for key in ("modules_to_save", "use_dora") if config.get(key)]
-    told += [f"{key} is ignored" for key in ("rank_pattern", "alpha_pattern") if config.get(key)]
+    objections = [f"{key} is missing" for key in ("r", "lora_alpha", "target_modules") if key not in config]
+    objections += ["rank above the limit"] if config["r"] > max_lora_rank else []
+    objections += ["bias"] if config.get("bias", "none") != "none" else []
+    objections += [key for key in ("modules_to_save", "use_dora") if config.get(key)]
+    objections += [f"{key} is ignored" for key in ("rank_pattern", "alpha_pattern") if config.get(key)]
     for name, tensor in load_file(folder / "adapter_model.safetensors").items():
         parts = name.split(".")
         if parts[:2] != ["base_model", "model"] or parts[-2:] not in (["lora_A", "weight"], ["lora_B", "weight"]):
-            told.append(f"unsupported name {name}")
+            objections.append(f"unsupported name {name}")
         elif parts[-3] not in served:
-            told.append(f"unexpected module {parts[-3]}")
+            objections.append(f"unexpected module {parts[-3]}")
         elif tensor.shape[parts[-2] == "lora_B"] != config["r"]:
-            told.append(f"{name} has another rank than r")
-    return told
+            objections.append(f"{name} has another rank than r")
+    return objections
 
 
 LLAMA = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
@@ -132,9 +132,9 @@ def test_the_rules_can_object(tmp_path):
     """A folder that PEFT writes with patterns, modules saved whole and a high rank breaks them."""
     config = LoraConfig(r=32, target_modules=["q_proj"], rank_pattern={"layers.0": 4}, modules_to_save=["lm_head"])
     get_peft_model(TOYS["llama"](), config).save_pretrained(tmp_path)
-    told = " ".join(vllm_objections(tmp_path, 16, LLAMA))
+    objections = " ".join(vllm_objections(tmp_path, 16, LLAMA))
     for part in ("above the limit", "modules_to_save", "rank_pattern", "unsupported name"):
-        assert part in told
+        assert part in objections
 
 
 def test_ranks_that_are_served():

@@ -80,8 +80,8 @@ def test_tensorboard_has_the_same():
 def written(folder: Path) -> list[dict]:
     """The records of an offline W&B run, read by W&B's own tool."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    return [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
 
 
 @pytest.mark.slow
@@ -93,10 +93,10 @@ def test_wandb_has_the_same_and_the_adapters_in_runs_of_their_own():
         record = train(config, run, small_benchmark(), untrained_backbone(), logger)
         (folder,) = (run / "wandb").glob("offline-run-*")
         assert folder.name.endswith(f"-seed{seed}"), "the id is the run directory's name"
-        told = json.dumps(written(folder))
+        content = json.dumps(written(folder))
         for name in [*summary(record), "gradient_norm/task", "update_norm/language", "val/score", "cells"]:
-            assert name in told
-        assert '"joint-flix"' in told and f"adapter-seed{seed}" in told
+            assert name in content
+        assert '"joint-flix"' in content and f"adapter-seed{seed}" in content
 
 
 def test_a_run_that_fails_closes_its_wandb_run(monkeypatch):

@@ -153,8 +153,9 @@ def test_a_scarce_language_has_fewer_training_rows_and_all_of_its_test_rows():
 
 
 @pytest.mark.parametrize(
-    "scarce, told", [({"swa": 4}, "did you mean 'sw'"), ({"sw": 0}, "scarce.sw: expected a whole number of at least 1")]
+    "scarce, message",
+    [({"swa": 4}, "did you mean 'sw'"), ({"sw": 0}, "scarce.sw: expected a whole number of at least 1")],
 )
-def test_a_scarce_language_that_cannot_be_is_refused(scarce, told):
-    with pytest.raises(FlixError, match=told):
+def test_a_scarce_language_that_cannot_be_is_refused(scarce, message):
+    with pytest.raises(FlixError, match=message):
         Cldr(rows={"train": 9, "validation": 2, "test": 3}, scarce=scarce)

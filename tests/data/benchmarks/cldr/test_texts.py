@@ -179,9 +179,9 @@ def test_the_answer_is_the_fact_of_the_place_that_is_asked_for(task):
             asked = re.search(r"(?:^|; )([^:;?]+)\?", row.input)[1]
             facts = dict(re.findall(r"(?:^|; |\? )([^:;?]+): ([^:;?]+)", row.input))
             (code,) = [code for code, name in territories.items() if name == asked]
-            told = territories if task == "qa_in_lang" else english
+            names_of = territories if task == "qa_in_lang" else english
             assert 2 <= len(facts) <= 3 and len(set(facts.values())) == len(facts)
-            assert facts[told[code]] == row.target
+            assert facts[names_of[code]] == row.target
 
 
 def test_translations_say_the_same_content_in_english():
