@@ -60,6 +60,7 @@ def added(layer: "FeaturizedLinear", y: Tensor, hidden: Tensor, b: Tensor) -> Te
     whole = y if y.shape[:-1] == hidden.shape[:-1] else y.view(len(b), -1, layer.out_features)
     if y.dtype != hidden.dtype:
         return y + torch.bmm(hidden, b).view_as(y).to(y.dtype)
-    if not torch.is_grad_enabled() or (whole is y and layer.bias is None and not y._is_view()):  # as 8-bit linears give
+    own = whole is y and layer.bias is None and layer.weight.is_floating_point()  # 8-bit products give a view
+    if not torch.is_grad_enabled() or own:
         return whole.baddbmm_(hidden, b).view_as(y)
     return torch.baddbmm(whole, hidden, b).view_as(y)
