@@ -1,6 +1,6 @@
-"""From active features to the weights over ranks of a batch; feature dropout and its schedule.
+"""From active features to the weights over the ranks of a batch.
 
-The ranks of all features lie in one row, feature after feature. A composition picks, for every example, the ranks of
+The ranks of all features form one list, feature after feature. A composition picks, for every example, the ranks of
 its active features and a weight for each; the adapted layers need to know nothing else.
 """
 
@@ -24,7 +24,7 @@ class Composition(NamedTuple):
     """Which ranks serve each example of a batch, and how strongly.
 
     Attributes:
-        index: (batch, active rank), places in the row of all ranks.
+        index: (batch, active rank), indices into the list of all ranks.
         weight: (batch, active rank); 0 where a rank is padding or its feature is switched off.
     """
 
@@ -35,7 +35,7 @@ class Composition(NamedTuple):
         return Composition(sent(self.index, device), sent(self.weight, device))
 
     def rows(self, rows: Tensor | Sequence[int]) -> "Composition":
-        """That of some examples of the batch."""
+        """The composition of some examples of the batch."""
         return Composition(self.index[rows], self.weight[rows])
 
     def row_uses(self) -> tuple[Tensor, Tensor]:
@@ -43,14 +43,14 @@ class Composition(NamedTuple):
         return self.index[self.weight != 0].unique(return_counts=True)
 
     def padded(self, width: int) -> "Composition":
-        """With `width` columns, the further ones without weight: batches of one shape for a compiled model."""
+        """Padded to `width` columns, with weight 0: batches of one shape for a compiled model."""
         spare = (0, width - self.index.shape[1])
         return Composition(nn.functional.pad(self.index, spare), nn.functional.pad(self.weight, spare))
 
 
 class Slots(NamedTuple):
-    """The active ranks of one example: their places in the row of all ranks, the column of the gate of each one's
-    feature, and their weights.
+    """The active ranks of one example: their indices in the list of all ranks, the gate column of each rank's feature,
+    and their weights.
     """
 
     ranks: list[int]
@@ -102,7 +102,7 @@ class Composer:
         return self.with_strengths(self.strengths.with_stand_ins(stand_ins))
 
     def ranks_of(self, feature: Feature) -> range:
-        """The places of a feature's ranks in the row of all ranks.
+        """The indices of a feature's ranks in the list of all ranks.
 
         Raises:
             FlixError: the feature is not known.
@@ -111,7 +111,7 @@ class Composer:
         return range(start, start + self.allocation[feature])
 
     def rows_by_axis(self) -> dict[str, slice]:
-        """Axis -> the places of its features' ranks, which stand side by side."""
+        """Axis -> the indices of its features' ranks, which are contiguous."""
         ranks = {axis: [self.ranks_of(f) for f in self.space if f.axis == axis] for axis in self.space.axes()}
         return {axis: slice(found[0].start, found[-1].stop) for axis, found in ranks.items()}
 
@@ -120,6 +120,13 @@ class Composer:
         for feature in self.featurizer(cell):
             known = self.strengths.serving(feature, {feature: 1.0} if feature in self.space else {})
             yield from ((feature, serving, weight) for serving, weight in known.items())
+
+    def weights(self, cell: Cell) -> dict[Feature, float]:
+        """The known features that serve `cell`, with the weight of each."""
+        weights: dict[Feature, float] = {}
+        for _, feature, weight in self.serving(cell):
+            weights[feature] = weights.get(feature, 0.0) + weight
+        return weights
 
     def active(self, cell: Cell) -> tuple[Feature, ...]:
         """The known features that serve `cell`."""
@@ -159,7 +166,7 @@ class Composer:
         """The composition of a batch.
 
         Args:
-            cells: one an example.
+            cells: one for each example.
             gates: (batch, columns), a factor for each feature, columns as in `gate_axes`; all ones when absent.
 
         Raises:
@@ -171,13 +178,13 @@ class Composer:
         return Composition(index, weight if gates is None else weight * gates.gather(1, column))
 
     def active_rank(self, cells: Sequence[Cell]) -> int:
-        """The largest active rank over `cells`: what an example pays for."""
+        """The largest active rank over `cells`, which the cost of a batch follows."""
         return max(total_rank(self.allocation, self.active(cell)) for cell in cells)
 
 
 def laid_out(slots: Sequence[Slots]) -> tuple[Tensor, Tensor, Tensor]:
-    """Places, columns of gates and weights of a batch, (batch, active rank) each, filled up without weight."""
-    width = max(1, max(len(one.ranks) for one in slots))
+    """Indices, gate columns and weights of a batch, (batch, active rank) each, padded with weight 0."""
+    width = max(1, max(len(example.ranks) for example in slots))
     index, column, weight = (
         torch.tensor([row + [0] * (width - len(row)) for row in rows]) for rows in zip(*slots, strict=True)
     )

@@ -1,11 +1,11 @@
-"""What reaches the screen: every character one way or another, warnings that a user can act on, no chatter."""
+"""What reaches the screen: every character in some form, warnings that a user can act on, nothing else."""
 
 import io
 import logging
 import sys
 import warnings
 
-# message beginnings, each with why it does not matter here
+# beginnings of messages, each with the reason to hide it
 IRRELEVANT = (
     ".*isinstance.treespec, LeafSpec.*",  # Lightning's own use of a torch name
     ".*Experiment logs directory.*",  # the run directory is ours, and continued on purpose
@@ -20,7 +20,7 @@ IRRELEVANT = (
 
 
 def tolerate() -> None:
-    """Print what a terminal's encoding lacks with backslashes: a result is worth more than its characters."""
+    """Print characters that a terminal's encoding lacks as backslash escapes instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +9,27 @@ import torch
 
 from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import Bank
-from flix_lightning.adapters.calibration import calibrate
-from flix_lightning.adapters.corrections import Calibration, load_corrections, read_corrections
+from flix_lightning.adapters.bank_file import is_bank
+from flix_lightning.adapters.composition import Composer
+from flix_lightning.adapters.corrections import Calibration
 from flix_lightning.adapters.injection import inject
-from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.adapters.strengths import Strengths
+from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage
+from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill, without
 from flix_lightning.common.targets import packages
-from flix_lightning.data.benchmarks.benchmark import load_benchmark
-from flix_lightning.data.cells import RESERVED, Cell
-from flix_lightning.data.mixture import build_mixture
-from flix_lightning.data.prompting import PLAIN, TEXT, Prompting
+from flix_lightning.data.cells import Cell
 from flix_lightning.data.tokens.encoding import Encoded, cut, encode, generation_batch, prompt_tail
-from flix_lightning.models.backbone import Backbone, stored_backbone
+from flix_lightning.inference.corrected import add_corrections
+from flix_lightning.inference.hub import downloaded, is_on_hub
+from flix_lightning.inference.requests import Text, cell_of, prompt_of
+from flix_lightning.models.backbone import Backbone, bank_section, stored_backbone
 from flix_lightning.models.generation import answers
 from flix_lightning.models.next_token import Sampling, likeliest
 from flix_lightning.models.positions import check_width
 from flix_lightning.training.run_directory import read_config
 
-Text = str | Mapping[str, Any]  # the input; or the fields of the task's prompt, and values on further axes
+Given = Strengths | Mapping[str, Any] | None
 
 
 class FlixModel:
@@ -37,14 +39,24 @@ class FlixModel:
         backbone: the one that the bank was trained on; adapted in place.
         bank: the trained features.
         device: to compute on; a GPU where there is one, by default.
+        strengths: how strongly features serve, in the words of `adapters.strengths`.
+        unseen_language: what serves languages that the bank does not know.
 
     Raises:
-        FlixError: the bank does not fit the backbone.
+        FlixError: the bank does not fit the backbone, or the strengths name what it does not have.
     """
 
-    def __init__(self, backbone: Backbone, bank: Bank, device: str | None = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        bank: Bank,
+        device: str | None = None,
+        strengths: Given = None,
+        unseen_language: UnseenLanguage = TASK_ONLY,
+    ) -> None:
         self.backbone, self.tokenizer = backbone
-        self.bank, self.composer = bank, bank.composer()
+        self.bank, self.unseen_language = bank, unseen_language
+        self.composer = bank.composer().with_strengths(Strengths.of(strengths))
         self.active = ActiveComposition(self.composer.total_rank)
         self.truncated = 0  # prompts that were longer than training's and cut, so far
         inject(self.backbone, self.composer.total_rank, self.active, bank.modules, bank.scaling)
@@ -56,83 +68,78 @@ class FlixModel:
 
     @staticmethod
     def from_run(
-        run: str | Path, device: str | None = None, trust_remote_code: bool = False, trust: str | Sequence[str] = ()
+        run: str | Path,
+        device: str | None = None,
+        trust_remote_code: bool = False,
+        trust: str | Sequence[str] = (),
+        strengths: Given = None,
+        unseen_language: UnseenLanguage = TASK_ONLY,
     ) -> "FlixModel":
-        """The adapters of a finished run on its backbone.
+        """The adapters of a finished run, or of a bank, on the backbone that they were trained on.
 
         Args:
+            run: a run's folder; a bank file or its folder; or `hf://ORG/NAME[@REVISION]`, a bank exported there.
+            device, strengths, unseen_language: see the class.
             trust_remote_code: run the Python code that comes with the backbone, if it is of that kind.
             trust: packages beside this one whose classes the run's config may name.
 
         Raises:
-            FlixError: no finished run lies there.
+            FlixError: neither lies there.
         """
-        config, run, trust = read_config(Path(run)), Path(run), packages(trust)
+        place = downloaded(str(run)) if is_on_hub(run) else Path(run)
+        if is_bank(place):
+            served = (strengths, unseen_language)
+            return FlixModel.from_bank(place, None, device, trust_remote_code, trust, *served)
+        config, run, trust = read_config(place), place, packages(trust)
         backbone = stored_backbone(config["model"], trust_remote_code, trust)
-        if "bank" in config["adapter"]:
-            return FlixModel._corrected(config, run, backbone, device, trust)
-        return FlixModel(backbone, Bank.read(run), device)
-
-    @staticmethod
-    def _corrected(
-        config: Mapping[str, Any], run: Path, backbone: Backbone, device: str | None, trust: Sequence[str]
-    ) -> "FlixModel":
-        """The bank of a calibration run with its corrections behind; it also knows the run's tasks and cells."""
+        if "bank" not in config["adapter"]:
+            return FlixModel(backbone, Bank.read(run), device, strengths, unseen_language)
         calibration = fill("adapter", Calibration, without(config["adapter"], "name"))
-        benchmark = load_benchmark(config["benchmark"], trust)
-        cells, model = build_mixture(config, benchmark).train, FlixModel(backbone, calibration.read(), device)
-        composer = calibration.composer(model.composer, cells)
-        rows = composer.total_rank - model.composer.total_rank
-        model.active, corrections = calibrate(model.backbone, rows, calibration.rank is None)
-        load_corrections(corrections, read_corrections(run))
-        model.composer, known = composer, dict.fromkeys((*model.bank.cells, *cells))
-        prompting = Prompting.of(benchmark, config["data"]["max_prompt_tokens"]).after(model.bank.prompting)
-        model.bank = replace(
-            model.bank, tasks={**model.bank.tasks, **benchmark.tasks}, cells=tuple(known), prompting=prompting
-        )
+        model = FlixModel(backbone, calibration.read(), device, None, unseen_language)
+        add_corrections(model, calibration, config, run, trust)
+        model.composer = model.composer.with_strengths(Strengths.of(strengths))
         return model
 
     @staticmethod
-    def from_bank(path: str | Path, backbone: Backbone, device: str | None = None) -> "FlixModel":
-        """The adapters of a bank file on a backbone of the caller's, as `load_tiny` and `load_pretrained` give it."""
-        return FlixModel(backbone, Bank.read(Path(path)), device)
-
-    def cell(self, task: str, language: str, given: Text = "") -> Cell:
-        """The cell of a request. An unknown language is served by its task alone.
+    def from_bank(
+        path: str | Path,
+        backbone: Backbone | None = None,
+        device: str | None = None,
+        trust_remote_code: bool = False,
+        trust: str | Sequence[str] = (),
+        strengths: Given = None,
+        unseen_language: UnseenLanguage = TASK_ONLY,
+    ) -> "FlixModel":
+        """The adapters of a bank file.
 
         Args:
-            given: the request; a mapping may hold values on further axes, None for none.
+            backbone: as `load_tiny` and `load_pretrained` give it; by default the one that the bank names.
+            device, trust_remote_code, trust, strengths, unseen_language: see `from_run`.
+        """
+        bank = Bank.read(Path(path))
+        if backbone is None:
+            backbone = stored_backbone(bank_section(bank), trust_remote_code, packages(trust))
+        return FlixModel(backbone, bank, device, strengths, unseen_language)
+
+    def cell(self, task: str, language: str, given: Text = "") -> Cell:
+        """The cell of a request; see `requests.cell_of`."""
+        return cell_of(self.bank, task, language, given)
+
+    def serving(self, cells: Sequence[Cell], strengths: Given = None) -> Composer:
+        """What composes `cells`, stand-ins for unknown languages included.
+
+        Args:
+            strengths: in the place of the model's own.
 
         Raises:
-            FlixError: the bank has no such task; or it has features of a further axis, and the request no value there,
-                or an unknown one.
+            FlixError: see `Strengths.parse`, `Strengths.check` and `UnseenLanguage.serve`.
         """
-        if task not in self.bank.tasks:
-            raise unknown("task", task, self.bank.tasks)
-        axes: dict[str, set[str]] = {axis: set() for axis in self.bank.axes if axis not in RESERVED}
-        for feature in self.bank.ranks:
-            if feature.axis in axes:
-                axes[feature.axis].add(feature.value)
-        given = given if isinstance(given, Mapping) else {}
-        attributes = (self.bank.prompting or PLAIN).attributes(task, language, given, axes)
-        trained = (
-            c for c in self.bank.cells if (c.task, c.language, dict(c.attributes)) == (task, language, attributes)
-        )
-        return next(trained, Cell(task, language, tuple(attributes.items())))
+        composer = self.composer if strengths is None else self.composer.with_strengths(Strengths.of(strengths))
+        return self.unseen_language.serve(composer, cells)
 
     def prompt(self, text: Text, cell: Cell) -> str:
-        """What the model reads for a request: the task's own prompt around it, in the words of training.
-
-        Raises:
-            FlixError: fields that the prompt does not have, or a bank that does not keep these words.
-        """
-        if self.bank.prompting is None:
-            raise FlixError(
-                "bank: it was written by an earlier version (format 1) and does not say in what words languages stood "
-                "in prompts and where these were cut. Train its run again, or give whole prompts to FlixModel.answer."
-            )
-        given = text if isinstance(text, Mapping) else {TEXT: text}
-        return self.bank.prompting.prompt(self.bank.tasks[cell.task], cell.language, given)
+        """What the model reads for a request; see `requests.prompt_of`."""
+        return prompt_of(self.bank, text, cell)
 
     def generate(
         self,
@@ -141,6 +148,7 @@ class FlixModel:
         language: str | Sequence[str],
         batch_size: int = 64,
         max_new_tokens: int | None = None,
+        strengths: Given = None,
     ) -> list[str]:
         """Greedy answers, in the order of `texts`.
 
@@ -150,13 +158,15 @@ class FlixModel:
             task, language: of each text, or one for all.
             batch_size: answers computed at once; those of like length, whatever their cells. It changes none.
             max_new_tokens: where an answer ends; by default where an answer of its task may.
+            strengths: in the place of the model's own.
 
         Raises:
             FlixError: a request that cannot be (see `cell`, `prompt`), as many texts as neither tasks nor languages, or
                 a size out of its range.
         """
         check_sizes(batch_size=batch_size, max_new_tokens=max_new_tokens)
-        return self.answer(*self._requests(texts, task, language, max_new_tokens), batch_size)
+        columns = self._requests(texts, task, language, max_new_tokens)
+        return self.answer(*columns, batch_size, strengths=strengths)
 
     def sample(
         self,
@@ -169,6 +179,7 @@ class FlixModel:
         seed: int = 0,
         batch_size: int = 64,
         max_new_tokens: int | None = None,
+        strengths: Given = None,
     ) -> list[list[str]]:
         """`num_answers` drawn answers to each of `texts`, in their order; see `Sampling` and `generate`.
 
@@ -177,7 +188,7 @@ class FlixModel:
         """
         check_sizes(batch_size=batch_size, max_new_tokens=max_new_tokens)
         columns = self._requests(texts, task, language, max_new_tokens)
-        return self.draw(*columns, num_answers, temperature, top_p, seed, batch_size)
+        return self.draw(*columns, num_answers, temperature, top_p, seed, batch_size, strengths)
 
     def draw(
         self,
@@ -189,13 +200,14 @@ class FlixModel:
         top_p: float = 1.0,
         seed: int = 0,
         batch_size: int = 64,
+        strengths: Given = None,
     ) -> list[list[str]]:
         """`num_answers` drawn answers to each whole prompt; see `sample` and `answer`."""
         check_sizes(batch_size=batch_size, num_answers=num_answers)
         sampling = Sampling(temperature, top_p, seed)
         each = [number for number in range(len(cells)) for _ in range(num_answers)]
         several = [cells[i] for i in each], [prompts[i] for i in each], [limits[i] for i in each]
-        drawn = self.answer(*several, batch_size, sampling)
+        drawn = self.answer(*several, batch_size, sampling, strengths)
         return [drawn[start : start + num_answers] for start in range(0, len(drawn), num_answers)]
 
     def _requests(
@@ -223,6 +235,7 @@ class FlixModel:
         limits: Sequence[int],
         batch_size: int = 64,
         sampling: Sampling | None = None,
+        strengths: Given = None,
     ) -> list[str]:
         """Answers to whole prompts, each served by its cell's features and at most its limit of tokens long.
 
@@ -232,13 +245,14 @@ class FlixModel:
         is_encoder_decoder = self.backbone.config.is_encoder_decoder
         rows = self._encoded(prompts) if prompts else []
         order = sorted(range(len(rows)), key=lambda i: (limits[i], len(rows[i].prompt)))
+        composer = self.serving(cells, strengths)
         said, names = [""] * len(rows), _numbered(cells, prompts)
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
             check_width(self.backbone, max(len(rows[i].prompt) for i in part), max(limits[i] for i in part))
             inputs = generation_batch([rows[i] for i in part], self.tokenizer.pad_token_id, is_encoder_decoder)
             inputs = {name: tensor.to(self.backbone.device) for name, tensor in inputs.items()}
-            self.active.set(self.composer.compose([cells[i] for i in part]).to(self.backbone.device))
+            self.active.set(composer.compose([cells[i] for i in part]).to(self.backbone.device))
             choose = sampling.choose([names[i] for i in part]) if sampling else likeliest
             found = answers(self.backbone, self.tokenizer, inputs, [limits[i] for i in part], choose)
             for i, answer in zip(part, found, strict=True):

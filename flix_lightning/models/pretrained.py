@@ -43,7 +43,7 @@ def load_pretrained(
 
     Args:
         name: on the model hub, or a local folder.
-        dtype: of the frozen weights; of the products where these are quantized.
+        dtype: of the frozen weights; of the products if these are quantized.
         attention: transformers' `attn_implementation`; its own choice when not given.
         quantization: `4bit` (NF4, double quantization) or `8bit`, by bitsandbytes; on a CPU too.
         chat_template: put each prompt into the tokenizer's chat template, as a user's turn.
@@ -63,6 +63,7 @@ def load_pretrained(
         model, found = kind.from_pretrained(  # type: ignore[misc]    # a pair, as output_loading_info asks
             name,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `check_whole` refuses them, and says which
             dtype=weights,
             attn_implementation=attention,
             quantization_config=quantized,
@@ -91,7 +92,7 @@ def load_pretrained(
 def _ready(tokenizer: PreTrainedTokenizerBase, name: str, chat_template: bool) -> PreTrainedTokenizerBase:
     """Give the tokenizer a padding token, and the end of text that stands after an answer.
 
-    It keeps its chat template only where that is asked for: `encode` follows the tokenizer.
+    Its chat template is kept only if requested: `encode` uses the tokenizer's.
     """
     if tokenizer.eos_token_id is None:
         raise FlixError(f"model.name {name!r}: its tokenizer has no end-of-text token; add eos_token to its config.")
@@ -128,8 +129,8 @@ def _quantized(quantization: Quantization, dtype: torch.dtype) -> BitsAndBytesCo
 
 
 def _remedy(name: str, error: Exception) -> str:
-    """What a user can do about a model that does not load; the library's own words where nothing better is known."""
-    told, cause = " ".join(str(error).split()), error.__cause__
+    """What to do about a model that does not load; by default the library's message."""
+    message, cause = " ".join(str(error).split()), error.__cause__
     if found := damage(Path(name)):
         return found
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
@@ -143,11 +144,11 @@ def _remedy(name: str, error: Exception) -> str:
             f"it is not in {constants.HF_HUB_CACHE}, and the hub cannot be reached. With a connection, "
             f"`hf download {name}` puts it there (HF_HUB_OFFLINE must be unset); or give a local folder as model.name."
         )
-    if "trust_remote_code" in told:
+    if "trust_remote_code" in message:
         return (
             "it runs Python code of its own; if you trust its authors, set trust_remote_code=true, which is "
             "model.trust_remote_code=true for train and validate."
         )
     if isinstance(error, SafetensorError):
-        return f"{told}. Its weights are not whole; `hf download {name} --force-download` gets them again."
-    return told or type(error).__name__
+        return f"{message}. Its weights are not whole; `hf download {name} --force-download` gets them again."
+    return message or type(error).__name__

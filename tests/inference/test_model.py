@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.injection import inject
+from flix_lightning.adapters.unseen import UnseenLanguage
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.tasks import Task
@@ -116,7 +118,7 @@ def test_the_bank_must_fit_the_backbone(model, tmp_path):
 
 
 def test_a_file_of_requests_is_answered_in_order(model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust_remote_code, trust: model))
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, *settings: model))
     lines = [{"task": t, "language": code, **(x if isinstance(x, dict) else {"text": x})} for x, t, code in REQUESTS]
     Path("requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     Path("run").mkdir()
@@ -136,7 +138,7 @@ def test_a_file_of_requests_is_answered_in_order(model, tmp_path, monkeypatch, c
 
 
 def test_the_command_draws_answers_when_a_temperature_is_set(model, monkeypatch, capsys):
-    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust_remote_code, trust: model))
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, *settings: model))
     Path("requests.jsonl").write_text('{"task": "ner", "language": "sw", "text": "moja"}\n')
     Path("run").mkdir()
     Path("run/config.json").write_text("{}")
@@ -159,7 +161,7 @@ def test_the_command_draws_answers_when_a_temperature_is_set(model, monkeypatch,
     ],
 )
 def test_the_command_refuses_drawing_that_cannot_be(bad, told, model, monkeypatch, capsys):
-    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust_remote_code, trust: model))
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, *settings: model))
     Path("requests.jsonl").write_text('{"task": "ner", "language": "sw", "text": "moja"}\n')
     Path("run").mkdir()
     Path("run/config.json").write_text("{}")
@@ -197,7 +199,7 @@ TYPED = [
 
 @pytest.mark.parametrize("text", TYPED)
 def test_one_request_is_taken_as_it_is_typed_and_its_answer_alone_is_shown(text, model, monkeypatch, capsys):
-    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, device, trust_remote_code, trust: model))
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda run, *settings: model))
     Path("run").mkdir()
     Path("run/config.json").write_text("{}")
     words = ["run=run", "task=ner", "language=sw", f"text={text}"]
@@ -216,3 +218,63 @@ def test_a_file_or_one_request_is_asked_for(words, monkeypatch, capsys):
 def test_generation_needs_no_gradients(model):
     model.generate("moja", "ner", "sw")
     assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
+
+
+def said(model: FlixModel, cells: list[Cell], **settings) -> list[str]:
+    """Answers to the same prompts, whatever the cells."""
+    prompts = [f"{number} moja mbili" for number in range(len(cells))]
+    return model.answer(cells, prompts, [12] * len(cells), **settings)
+
+
+SERVED = [Cell(task, language) for task in ("ner", "parse", "qa") for language in ("sw", "yo")]
+
+
+def test_strengths_serve_as_a_bank_with_weaker_features_and_as_other_cells_do(model, tmp_path):
+    bank = Bank.read(tmp_path / "bank.safetensors")
+    rows = torch.ones(sum(bank.ranks.values()), 1)
+    for feature, places in bank.rows().items():
+        rows[list(places)] = {"language": 0.5, "task": 2.0}[feature.axis]
+    factors = {name: factor * rows if name.endswith("lora_b") else factor for name, factor in bank.factors.items()}
+    kind = "t5" if model.backbone.config.is_encoder_decoder else "llama"
+    scaled = FlixModel(untrained_backbone(kind), replace(bank, factors=factors), "cpu")
+    strengths = {"language": 0.5, "task": 2.0}
+    assert said(model, SERVED, strengths=strengths) == said(scaled, SERVED) != said(model, SERVED)
+    own = FlixModel(untrained_backbone(kind), bank, "cpu", strengths=strengths)
+    assert said(own, SERVED) == said(scaled, SERVED) and said(own, SERVED, strengths={}) == said(model, SERVED)
+    task_alone = [Cell(cell.task, "xx") for cell in SERVED]
+    assert said(model, SERVED, strengths={"language": 0}) == said(model, task_alone)
+    other = [Cell(cell.task, "am") for cell in SERVED]
+    swapped = {"language": {"sw": {"am": 1}, "yo": {"am": 1}}}
+    assert said(model, SERVED, strengths=swapped) == said(model, other)
+
+
+def test_strengths_reach_every_way_to_ask(model):
+    request, weak = ("moja mbili tatu", "parse", "sw"), {"language": {"sw": {"yo": 1.5}}}
+    cell, prompt = model.cell("parse", "sw"), model.prompt(request[0], model.cell("parse", "sw"))
+    wanted = model.answer([cell], [prompt], [12], strengths=weak)
+    assert model.generate(*request, strengths=weak) == wanted != model.generate(*request)
+    assert model.sample(*request, temperature=1e-6, strengths=weak) == [wanted]
+
+
+def test_a_policy_serves_unknown_languages_and_strengths_come_before_it(model):
+    model.unseen_language = UnseenLanguage("mean")
+    unknown = [Cell(cell.task, "xx") for cell in SERVED]
+    mean = said(model, unknown)
+    by_hand = {"language": {"xx": dict.fromkeys(("am", "bn", "sw", "yo"), 0.25)}}
+    named = said(model, unknown, strengths={"language": {"xx": {"yo": 1}}})
+    model.unseen_language = UnseenLanguage()
+    assert mean == said(model, unknown, strengths=by_hand) != said(model, unknown)
+    assert named == said(model, [Cell(cell.task, "yo") for cell in SERVED])
+
+
+@pytest.mark.parametrize(
+    "strengths, told",
+    [
+        ({"langage": 1}, "did you mean 'language'"),
+        ({"language": {"sw": {"xx": 1}}}, "unknown feature in the place of language=sw"),
+        ({"language": "much"}, "strengths.language: a finite number"),
+    ],
+)
+def test_strengths_that_cannot_be_are_told(model, strengths, told):
+    with pytest.raises(FlixError, match=told):
+        model.generate("moja", "ner", "sw", strengths=strengths)

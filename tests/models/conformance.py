@@ -24,7 +24,7 @@ from flix_lightning.data.tokens.encoding import Encoded, generation_batch, train
 from flix_lightning.data.tokens.places import target_places
 from flix_lightning.models.generation import new_tokens
 from flix_lightning.training.module import FlixModule
-from flix_lightning.training.optimization import Optimization
+from flix_lightning.training.optimizer import Optimization
 from tests.configs import ROOT
 from tests.toy import CELLS, EOS, PAD, VOCAB, fill, toy_composer
 from tests.zoo import FAMILIES, family

@@ -11,10 +11,9 @@ from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig
 
-from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.dropout import FeatureDropout
-from flix_lightning.adapters.injection import inject, merge
+from flix_lightning.adapters.injection import merge
 from flix_lightning.adapters.layer import FeaturizedLinear
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.batches import EvalBatch
@@ -25,7 +24,7 @@ from flix_lightning.models import pretrained
 from flix_lightning.models.backbone import load_backbone
 from flix_lightning.models.pretrained import load_pretrained, own_device
 from flix_lightning.training.module import FlixModule
-from flix_lightning.training.optimization import Optimization
+from flix_lightning.training.optimizer import Optimization
 from flix_lightning.training.run import train
 from tests.configs import ROOT, SMALL, composed, small_benchmark
 from tests.families import CHATTY, FAMILIES, HABITS, UNTIED, save_family
@@ -134,7 +133,7 @@ def test_a_mixed_batch_generates_what_its_rows_generate_alone(family, saved):
     rows = encode(tokenizer, PROMPTS, TARGETS, HABITS[family][0])
     cells = [CELLS[0], CELLS[5], CELLS[11]]
     batch = generation_batch(rows, tokenizer.pad_token_id, HABITS[family][0])
-    together = module.generate(EvalBatch(batch, cells, ["a", "b", "c"], TARGETS, [10] * 3))
+    together = module.generate(EvalBatch(batch, cells, ["a", "b", "c"], TARGETS, [0, 0, 0], [10] * 3))
     alone = []
     for row, cell in zip(rows, cells):
         module.active.set(module.composer.compose([cell]))
@@ -154,7 +153,9 @@ def test_generation_stops_at_the_end_of_text(family, saved):
     backbone = loaded(saved, family)
     module, tokenizer = flix(backbone), backbone.tokenizer
     rows = encode(tokenizer, PROMPTS[:1], [""], HABITS[family][0])
-    batch = EvalBatch(generation_batch(rows, tokenizer.pad_token_id, HABITS[family][0]), CELLS[:1], ["a"], [""], [10])
+    batch = EvalBatch(
+        generation_batch(rows, tokenizer.pad_token_id, HABITS[family][0]), CELLS[:1], ["a"], [""], [0], [10]
+    )
     module.generate(batch)
     tokens = backbone.model.generate(**batch.inputs, max_new_tokens=10, do_sample=False)[0, -10:].tolist()
     last = max(place for place, token in enumerate(tokens[:8]) if tokens.index(token) == place)  # new there
@@ -373,31 +374,3 @@ def test_banks_train_over_quantized_weights(saved):
     assert all(bank.lora_a.grad.any() for bank in module.banks)
     with pytest.raises(FlixError, match="quantized weights cannot be merged"):
         merge(backbone.model, composition.index[0], composition.weight[0])
-
-
-@pytest.mark.parametrize("kind", ["Linear4bit", "Linear8bitLt"])
-def test_banks_wrap_the_layers_of_bitsandbytes(kind):
-    layers = pytest.importorskip("bitsandbytes").nn
-    torch.manual_seed(0)
-    plain = nn.Linear(64, 64, bias=False)
-    settings = {"compute_dtype": torch.float32} if kind == "Linear4bit" else {"has_fp16_weights": False}
-    layer = getattr(layers, kind)(64, 64, bias=False, **settings)
-    layer.load_state_dict(plain.state_dict())
-    layer = layer.to("cuda" if torch.cuda.is_available() else "cpu")
-    active = ActiveComposition(4)
-    (bank,) = inject(Holding(layer), 4, active)
-    x = torch.randn(2, 3, 64, device=bank.lora_a.device, requires_grad=True)
-    assert (bank(x) - plain.to(x.device)(x)).abs().mean() < 0.1
-    bank(x).sum().backward()
-    assert x.grad.any() and layer.weight.grad is None
-
-
-class Holding(nn.Module):
-    """A model of one layer."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def get_output_embeddings(self) -> None:
-        return None

@@ -18,7 +18,7 @@ from flix_lightning.data.tokens.encoding import Encoded, generation_batch, train
 from flix_lightning.data.tokens.places import target_places
 from flix_lightning.models.generation import new_tokens
 from flix_lightning.training.module import FlixModule
-from flix_lightning.training.optimization import Optimization
+from flix_lightning.training.optimizer import Optimization
 from flix_lightning.training.sharding import shard_layers
 from tests.processes import FORK, free_port
 from tests.toy import CELLS, EOS, PAD, fill, toy_composer

@@ -16,8 +16,8 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell
 
 LOW_RANK = "calibration of low rank (adapter=calibration_pp)"
-BIAS_FLAGS = ("attention_bias", "mlp_bias")  # by which transformers' configs give linears biases
-SERVED_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's max_lora_rank may be; 16 unless raised
+BIAS_FLAGS = ("attention_bias", "mlp_bias")  # settings by which transformers' configs give linears biases
+SERVED_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # allowed values of vLLM's max_lora_rank; 16 by default
 
 
 def one_composition(composer: Composer, cell: Cell) -> tuple[Tensor, Tensor]:
@@ -78,8 +78,13 @@ def served_rank(active: int) -> int:
     )
 
 
-def write_lora(folder: Path, backbone: PreTrainedModel, index: Tensor, weight: Tensor, rank: int) -> None:
+def write_lora(
+    folder: Path, backbone: PreTrainedModel, index: Tensor, weight: Tensor, rank: int, base: str | None = None
+) -> None:
     """The composition as a PEFT folder, filled up to `rank`.
+
+    Args:
+        base: what `base_model_name_or_path` says; by default the backbone's name.
 
     Raises:
         FlixError: `rank` is less than the active rank, or more than any layer's width.
@@ -92,11 +97,11 @@ def write_lora(folder: Path, backbone: PreTrainedModel, index: Tensor, weight: T
     updates = low_ranks(backbone, index, weight)
     task_type = "SEQ_2_SEQ_LM" if backbone.config.is_encoder_decoder else "CAUSAL_LM"
     targets = target_modules(updates, plain_linears(backbone))
-    write_peft_folder(folder, updates, rank, targets, backbone.config.name_or_path, task_type)
+    write_peft_folder(folder, updates, rank, targets, base or backbone.config.name_or_path, task_type)
 
 
 def plain_linears(backbone: nn.Module) -> Iterable[str]:
-    """The paths of all linears as they are without adapters."""
+    """The paths of all linears in the model without adapters."""
     found = (name for name, module in backbone.named_modules() if isinstance(module, nn.Linear))
     return [name.removesuffix(".base") for name in found]
 

@@ -1,74 +1,70 @@
-"""Names of cells in requests: `task/language[/axis=value ...][@axis=strength ...]`, and nothing else of a name is used.
+"""Names of cells in requests to a server: `task/language[/axis=value ...][@axis=strength ...]`.
 
-ner/sw                              the cell, trained or not; an unknown language is served by its task alone
-topic/sw/domain=news                with its value on a further axis
+ner/sw                              the cell, trained or not
+topic/sw/domain=news                with its value on a further axis; domain= for none
 ner/sw@language=0.5                 the language's feature at half its strength
 ner/xx@language=0.7*sw+0.3*rw       two languages in the place of one
 """
 
-from collections.abc import Mapping
+import re
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
+from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.common.errors import FlixError
+from flix_lightning.data.cells import Cell
+from flix_lightning.inference.requests import named_cell
 
+PLACE = "model"  # the key of a request that holds a name
 LONGEST = 512  # characters
-FORM = "task/language[/axis=value ...][@axis=strength ...], e.g. ner/sw or ner/sw@language=0.5"
+FORM = "axis=number, or axis=number*value+number*value, e.g. language=0.5 or language=0.7*sw+0.3*rw"
 
 
-class CellName(NamedTuple):
-    """A parsed name: the cell's values, those on further axes by axis, and the strengths to serve it with."""
+class Named(NamedTuple):
+    """What a name asks for."""
 
-    task: str
-    language: str
-    attributes: Mapping[str, str]
+    cell: Cell
     strengths: Strengths
 
 
-def parse_name(name: str) -> CellName:
-    """Read a name; characters that have a meaning in it are written as in URLs, `%2F` for a slash.
+def read_name(bank: Bank, name: str) -> Named:
+    """The cell of a bank that a name means, and the strengths to serve it with.
 
     Raises:
-        FlixError: it is too long, or has another form.
+        FlixError: the name is too long or has another form; the bank has no such task, axis or value.
     """
     if len(name) > LONGEST or not name.isprintable():
-        raise FlixError(f"model: a name of at most {LONGEST} printable characters; got {name[:40]!r}...")
-    place, *strengths = name.split("@")
-    task, *rest = map(unquote, place.split("/"))
-    if not task or not rest or not all(rest):
-        raise FlixError(f"model: a cell is written {FORM}; got {name!r}.")
-    language, *further = rest
-    pairs = [_pair(part, name) for part in further]
-    if len({axis for axis, _ in pairs}) < len(pairs):
-        raise FlixError(f"model: {name!r} names an axis twice.")
+        raise FlixError(f"{PLACE}: a name of at most {LONGEST} printable characters; got {name[:40]!r}...")
+    place, *strengths = re.split(r"@(?=\w+=)", name)
+    cell = named_cell(bank, place, PLACE)
     section: dict[str, Any] = {}
     for part in strengths:
-        axis, value = _pair(unquote(part), name)
-        own = {"task": task, "language": language, **dict(pairs)}.get(axis)
-        section[axis] = _strength(value, own, name)
-    return CellName(task, language, dict(pairs), Strengths.parse(section, f"model {name!r}"))
+        axis, _, value = part.partition("=")
+        if axis in section:
+            raise FlixError(f"{PLACE}: {name!r} names the strength of {axis!r} twice.")
+        section[axis] = _strength(axis, value, cell)
+    return Named(cell, Strengths.parse(section, f"{PLACE} {name!r}"))
 
 
-def _pair(part: str, name: str) -> tuple[str, str]:
-    axis, equals, value = part.partition("=")
-    if not (axis and equals and value):
-        raise FlixError(f"model: a cell is written {FORM}; got {part!r} in {name!r}.")
-    return axis, value
-
-
-def _strength(text: str, own: str | None, name: str) -> float | dict[str, dict[str, float]]:
-    """A number, or the weights of values that serve in the place of the cell's `own`."""
+def _strength(axis: str, text: str, cell: Cell) -> float | dict[str, dict[str, float]]:
+    """A number; or the weights of values that serve in the place of the cell's own one on the axis."""
     if "*" not in text:
-        return _number(text, name)
-    if own is None:
-        raise FlixError(f"model: {name!r} replaces a value on an axis that the cell has none on.")
+        return _number(axis, text)
+    own = cell.values(axis)
+    if len(own) != 1:
+        raise FlixError(f"{PLACE}: {axis}={text} replaces one value; {cell} has {len(own)} on that axis.")
     terms = [term.partition("*") for term in text.split("+")]
-    return {own: {value: _number(weight, name) for weight, _, value in terms}}
+    if not all(value for _, _, value in terms):
+        raise _no_strength(axis, text)
+    return {own[0]: {value: _number(axis, weight) for weight, _, value in terms}}
 
 
-def _number(text: str, name: str) -> float:
+def _number(axis: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise FlixError(f"model: a strength is a number; got {text!r} in {name!r}.") from None
+        raise _no_strength(axis, text) from None
+
+
+def _no_strength(axis: str, text: str) -> FlixError:
+    return FlixError(f"{PLACE}: a strength is written {FORM}; got {text!r} for {axis!r}.")

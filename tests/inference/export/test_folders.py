@@ -13,25 +13,14 @@ from flix_lightning.adapters.bank import Bank
 from flix_lightning.data.tokens.encoding import PROMPT_END
 from flix_lightning.inference.export.folders import export
 from flix_lightning.inference.model import FlixModel
-from flix_lightning.models.backbone import load_backbone
 from flix_lightning.models.tiny import load_tiny
 from flix_lightning.training.results import read_record
-from flix_lightning.training.run import train
 from tests.commands.test_commands import run_command
-from tests.configs import SMALL, composed, small_benchmark
+from tests.configs import untrained_backbone
+from tests.inference.serving.toy import toy_bank
 
 TEXT = "9 Januari 1982"
 HELD_OUT = ("semantic_parsing", "sw")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    """A few steps on `tiny`, one pair of known task and language left out."""
-    folder = tmp_path_factory.mktemp("run") / "small"
-    overrides = ("trainer.max_steps=3", "optimizer.lr=0.05", "optimizer.warmup_steps=0", "trainer.precision=32-true")
-    config = composed(*SMALL, *overrides, "+mixture.train.semantic_parsing=[bn, yo]")
-    train(config, folder, small_benchmark(), load_backbone(config["model"]), None)
-    return folder
 
 
 def call(*arguments: str, monkeypatch) -> int:
@@ -133,6 +122,9 @@ BAD = {
     "celss=all": ["did you mean 'cells'"],
     "peft": ["key=value"],
     "cells=[": ["cells=["],
+    "strengths={langage: 1}": ["did you mean 'language'"],
+    "strengths=2": ["strengths: expected"],
+    "unseen_language=few_shot": ["few_shot is learned in evaluation"],
 }
 
 
@@ -147,6 +139,12 @@ def test_what_cannot_be_is_one_clear_error_and_leaves_nothing(run, argument, mon
     for part in BAD[argument]:
         assert part in told
     assert not Path("out").exists() or not list(Path("out").iterdir())
+
+
+@pytest.mark.parametrize("setting", ["strengths={language: 1}", "unseen_language=mean", "base_model_name_or_path=x"])
+def test_a_setting_that_a_kind_of_export_would_not_use_is_refused(run, setting, monkeypatch, capsys):
+    assert call(f"run={run}", "to=bank", "out=out", setting, monkeypatch=monkeypatch) == 1
+    assert f"{setting.partition('=')[0]}: an export to=bank" in capsys.readouterr().err and not Path("out").exists()
 
 
 def test_help_is_the_documentation(monkeypatch, capsys):
@@ -174,3 +172,26 @@ def test_pefts_automatic_loader_finds_the_backbone_by_name(run):
     theirs, prompt = AutoPeftModelForCausalLM.from_pretrained(folder), f"Parse Swahili: {TEXT}"
     wanted = logits(FlixModel.from_run(run, "cpu"), *HELD_OUT, prompt)
     torch.testing.assert_close(logits(theirs, *HELD_OUT, prompt), wanted, rtol=0, atol=1e-4)
+
+
+def test_a_cell_with_strengths_and_relatives_in_the_place_of_its_language(run, monkeypatch, capsys):
+    """`base_model_name_or_path` says where vLLM's own resolver finds the backbone."""
+    words = ("cells=[semantic_parsing/gu]", "unseen_language=family", "strengths={task: 0.5}", "out=loras")
+    assert call(f"run={run}", "to=peft", *words, "base_model_name_or_path=b", monkeypatch=monkeypatch) == 0
+    folder = Path("loras/semantic_parsing-gu")
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "b"
+    assert "0.5 times `task=semantic_parsing` and `language=bn`" in (folder / "README.md").read_text()
+    theirs, prompt = PeftModel.from_pretrained(load_tiny().model, folder), f"Parse Swahili: {TEXT}"
+    ours = FlixModel.from_run(run, "cpu")
+    ours.composer = ours.serving([], {"task": 0.5, "language": {"gu": {"bn": 1}}})
+    wanted = logits(ours, "semantic_parsing", "gu", prompt)
+    torch.testing.assert_close(logits(theirs, "", "", prompt), wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind, told", [("t5", True), ("llama", False)])
+def test_that_no_server_takes_an_encoder_decoder_is_told(run, kind, told, monkeypatch, capsys):
+    model = FlixModel(untrained_backbone(kind), toy_bank(kind=kind), "cpu")
+    monkeypatch.setattr(FlixModel, "from_run", staticmethod(lambda *settings: model))
+    (folder,) = export(str(run), "peft", "ner/sw", out="loras")
+    assert ("do not serve encoder-decoder" in capsys.readouterr().err) == told
+    assert ("do not serve encoder-decoder" in (folder / "README.md").read_text()) == told

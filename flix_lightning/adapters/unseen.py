@@ -1,18 +1,22 @@
-"""What serves an unseen language in evaluation: its task alone, as in the paper, or known languages in its place.
+"""What serves an unseen language: its task alone, as in the paper, or known languages in its place.
 
 A policy changes the composition only: which language features stand in for the unknown one, and with what weights.
 Adapted layers and training know nothing of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from flix_lightning.adapters.features import Feature, FeatureSpace
 from flix_lightning.adapters.strengths import StandIns
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import Natural, NotNegative, checked
+from flix_lightning.data.cells import Cell
 from flix_lightning.data.languages import family, script
+
+if TYPE_CHECKING:
+    from flix_lightning.adapters.composition import Composer
 
 StandIn = Literal["task_only", "mean", "family", "script", "few_shot"]
 STAND_INS = get_args(StandIn)
@@ -53,6 +57,21 @@ class UnseenLanguage:
         absent = [feature for feature in features if feature.axis == LANGUAGE and feature not in space]
         found = {feature: self._nearest(feature.value, known) for feature in absent}
         return {feature: dict.fromkeys(near, 1 / len(near)) for feature, near in found.items() if near}
+
+    def serve(self, composer: "Composer", cells: Iterable[Cell]) -> "Composer":
+        """`composer` with stand-ins for the unknown languages of `cells`.
+
+        Raises:
+            FlixError: the policy is learned from examples, of which there are none here.
+        """
+        if self.stand_in == "few_shot":
+            raise FlixError(
+                "unseen_language: few_shot is learned in evaluation; serve what it found as strengths. "
+                f"Allowed here: {', '.join(name for name in STAND_INS if name != 'few_shot')}."
+            )
+        features = dict.fromkeys(feature for cell in cells for feature in composer.featurizer(cell))
+        found = self.stand_ins(list(features), composer.space)
+        return composer.with_stand_ins(found) if found else composer
 
     def _nearest(self, language: str, known: Sequence[Feature]) -> list[Feature]:
         if self.stand_in == "family":
