@@ -11,7 +11,7 @@ from flix_lightning.training.run import train
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
 
 FORK = get_context("fork")
-FULL = ("trainer.precision=32-true", "data.eval_batch_size=4", "feature_dropout.p=0.3")
+FULL = ("trainer.precision=32-true", "data.eval_batch_size=4", "feature_dropout.p=0.3", "trainer.log_every_n_steps=1")
 
 
 def free_port() -> int:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from flix_lightning.adapters.features import Feature, FeatureSpace, Featurizer
 from flix_lightning.adapters.ranks import RankAllocation, total_rank
 from flix_lightning.adapters.strengths import WHOLE, StandIns, Strengths
+from flix_lightning.data.batches import sent
 from flix_lightning.data.cells import Cell
 
 
@@ -31,7 +32,7 @@ class Composition(NamedTuple):
     weight: Tensor
 
     def to(self, device: torch.device) -> "Composition":
-        return Composition(self.index.to(device), self.weight.to(device))
+        return Composition(sent(self.index, device), sent(self.weight, device))
 
     def rows(self, rows: Tensor | Sequence[int]) -> "Composition":
         """The composition of some examples of the batch."""

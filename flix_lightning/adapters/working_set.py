@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from flix_lightning.adapters.composition import Composition
 from flix_lightning.adapters.layer import FeaturizedLinear
+from flix_lightning.data.batches import sent
 
 
 class WorkingSet:
@@ -45,10 +46,10 @@ class WorkingSet:
             ValueError: more rows than fit.
         """
         self.rows = whole.index.unique()
+        rows = sent(self.rows, self.banks[0].lora_a.device)
         for working, factor in self._pairs():
-            if len(self.rows) > len(working):
-                raise ValueError(f"{len(self.rows)} rows do not fit into a working set of {len(working)}")
-            rows = self.rows.to(factor.device, non_blocking=True)
+            if len(rows) > len(working):
+                raise ValueError(f"{len(rows)} rows do not fit into a working set of {len(working)}")
             torch.index_select(factor, 0, rows, out=working.data[: len(rows)])
         return Composition(self.places(whole.index), whole.weight).padded(self.width)
 

@@ -9,6 +9,11 @@ from torch import Tensor
 from flix_lightning.data.cells import Cell
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device. A GPU is not waited for: it copies when it comes to it, from pinned memory."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 @dataclass
 class TrainBatch:
     """One process's share of a global batch.
@@ -29,9 +34,9 @@ class TrainBatch:
     global_targets: int
     places: Tensor
 
-    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
-        inputs = {k: v.to(device, non_blocking=non_blocking) for k, v in self.inputs.items()}
-        return replace(self, inputs=inputs, places=self.places.to(device, non_blocking=non_blocking))
+    def to(self, device: torch.device) -> Self:
+        inputs = {name: sent(tensor, device) for name, tensor in self.inputs.items()}
+        return replace(self, inputs=inputs, places=sent(self.places, device))
 
 
 @dataclass
@@ -54,5 +59,5 @@ class EvalBatch:
     limits: list[int]
     counted: bool = True
 
-    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
-        return replace(self, inputs={k: v.to(device, non_blocking=non_blocking) for k, v in self.inputs.items()})
+    def to(self, device: torch.device) -> Self:
+        return replace(self, inputs={name: sent(tensor, device) for name, tensor in self.inputs.items()})

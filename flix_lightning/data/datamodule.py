@@ -106,14 +106,15 @@ class _TrainShares(Dataset):
         step, micro = key
         draws = self.data.global_batches[step]
         cells = [self.data.mixture.train[c] for c in draws.cells]
-        rows = [self.data.tokenised.encoded(cell, "train")[r] for cell, r in zip(cells, draws.rows)]
+        files = [self.data.tokenised.encoded(cell, "train") for cell in cells]
         # rows lie sorted by length: every n-th one gives all shares like lengths
-        positions = list(range(micro * self.processes + self.rank, len(rows), self.processes * self.micro_batches))
-        share = [rows[i] for i in positions]
+        positions = list(range(micro * self.processes + self.rank, len(files), self.processes * self.micro_batches))
+        share = [files[i][draws.rows[i]] for i in positions]
         is_encoder_decoder = self.data.tokenised.is_encoder_decoder
         inputs = training_batch(share, self.data.tokenizer.pad_token_id, is_encoder_decoder)
         places = target_places(inputs["labels"], is_encoder_decoder)
-        return TrainBatch(inputs, step, cells, positions, sum(len(row.target) for row in rows), places)
+        targets = sum(file.target_length(row) for file, row in zip(files, draws.rows))
+        return TrainBatch(inputs, step, cells, positions, targets, places)
 
 
 class _Steps(Sampler):

@@ -116,7 +116,7 @@ class Checkpoints(Checkpoint):
         self.best_score: float | None = None
         self.best_step = 0
         self.best_adapters: dict[str, Tensor] = {}
-        self._before, self._began, self._memory = 0.0, time.monotonic(), 0.0
+        self._before, self._began, self._memory, self._device_memory = 0.0, time.monotonic(), 0.0, 0.0
         self._saved = 0
         self._stopped: int | None = None  # the `max_steps` of a training that was told to stop before it
 
@@ -130,15 +130,23 @@ class Checkpoints(Checkpoint):
         """The largest so far, over all restarts."""
         return max(self._memory, peak_memory_mib())
 
+    @property
+    def peak_device_memory_mib(self) -> float:
+        """The same of a GPU's memory, as far as tensors held it; 0 on a CPU."""
+        held = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+        return max(self._device_memory, held / 2**20)
+
     def state_dict(self) -> dict[str, Any]:
         best = {"best_score": self.best_score, "best_step": self.best_step, "best_adapters": self.best_adapters}
         state = {**best, FEATURES: dict(self.features), "stopped": self._stopped}
-        return {**state, "seconds": self.seconds, "peak_memory_mib": self.peak_memory_mib}
+        peaks = {"peak_memory_mib": self.peak_memory_mib, "peak_device_memory_mib": self.peak_device_memory_mib}
+        return {**state, "seconds": self.seconds, **peaks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best_score, self.best_step = state["best_score"], state["best_step"]
         self.best_adapters = moved(state["best_adapters"], places(state[FEATURES], self.features))
         self._before, self._memory = state["seconds"], state["peak_memory_mib"]
+        self._device_memory = state.get("peak_device_memory_mib", 0.0)
         self._stopped = state["stopped"]
 
     def on_load_checkpoint(self, trainer: Trainer, _: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from flix_lightning.adapters.dropout import FeatureDropout
 from flix_lightning.adapters.features import Feature
 from flix_lightning.adapters.injection import ALL_LINEAR, adapter_state, inject, load_adapter_state
 from flix_lightning.adapters.working_set import WorkingSet
-from flix_lightning.data.batches import EvalBatch, TrainBatch
+from flix_lightning.data.batches import EvalBatch, TrainBatch, sent
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.predictions import Prediction
 from flix_lightning.data.prompting import Prompting
@@ -121,10 +121,8 @@ class FlixModule(LightningModule):
         self.active_rows = self._trainable(self.row_uses[0])
         if self.working:
             whole = self.working.load(whole)
-        mine = batch.positions
-        self.active.set(whole.rows(mine).to(self.device), working=self.working is not None)
+        self.active.set(whole.rows(batch.positions).to(self.device), working=self.working is not None)
         total = self.target_loss(batch.inputs, batch.places)
-        self.log("train/feature_dropout", self.dropout.probability(batch.step), batch_size=len(mine))
         shares = self.trainer.world_size * self.trainer.accumulate_grad_batches  # both are averaged over later
         return total * shares / batch.global_targets
 
@@ -173,7 +171,8 @@ class FlixModule(LightningModule):
         settings = self.optimization
         named = zip(self.trained_state(), self.trained(), strict=True)
         optimizer = ActiveRowsAdamW(named, settings.lr, weight_decay=settings.weight_decay, wholes=wholes)
-        optimizer.row_lr = settings.row_lr(self.factor_rows(), len(self.factors()[0]))
+        row_lr = settings.row_lr(self.factor_rows(), len(self.factors()[0]))
+        optimizer.row_lr = None if row_lr is None else row_lr.to(self.device)
         factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: self.optimization.factor(s, self.max_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 
@@ -190,12 +189,13 @@ class FlixModule(LightningModule):
         if self.working:
             rows = self.working.places(rows[torch.isin(rows, self.working.rows)])
         if len(rows):
+            rows = sent(rows, self.device)
             for parameter in self.trained():
-                parameter.grad.index_fill_(0, rows.to(parameter.device), 0.0)
+                parameter.grad.index_fill_(0, rows, 0.0)
 
     def on_before_optimizer_step(self, optimizer: ActiveRowsAdamW) -> None:
-        optimizer.active_rows = self.active_rows
-        optimizer.gradient_rows = self.working.places(self.active_rows) if self.working else None
+        optimizer.active_rows = sent(self.active_rows, self.device)
+        optimizer.gradient_rows = sent(self.working.places(self.active_rows), self.device) if self.working else None
 
     # ----------------------------------------------------------------- scoring
 
@@ -205,7 +205,7 @@ class FlixModule(LightningModule):
         return answers(self.backbone, self.tokenizer, batch.inputs, batch.limits)
 
     def _start_scoring(self, cells: Sequence[Cell]) -> None:
-        self.scores = CellScores(cells, self.tasks).to(self.device)
+        self.scores = CellScores(cells, self.tasks, self.device)
 
     def _score(self, batch: EvalBatch) -> list[Prediction]:
         """Count a batch's answers, and return them; none of a batch that another process counts."""

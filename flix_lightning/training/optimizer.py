@@ -102,7 +102,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
         """Update `active_rows`, (active ranks,) row numbers in rising order; all rows while it is None.
 
         `gradient_rows`, (active ranks,), are the rows of their gradients; the same rows while it is None.
-        `row_lr`, (ranks,), multiplies the learning rate of each row; by 1 while it is None.
+        `row_lr`, (ranks,), on the parameters' device, multiplies the learning rate of each row; by 1 while it is None.
         """
         loss = None
         if closure is not None:
@@ -140,7 +140,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
         # first / debias1 / (sqrt(second / debias2) + eps), with the corrections moved into the divisor
         scale = _debias(beta1, updates) * _debias(beta2, updates).rsqrt()
         floor = _debias(beta1, updates) * group["eps"]
-        factor = None if self.row_lr is None else self.row_lr.to(rows.device)[rows, None]
+        factor = None if self.row_lr is None else self.row_lr[rows, None]
         size = TOGETHER_ON_CPU if wholes[0].device.type == "cpu" else len(wholes)
         for start in range(0, len(wholes), size):
             part = slice(start, start + size)

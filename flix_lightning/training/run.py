@@ -172,5 +172,6 @@ def score_best(
         "left_out_rows": len(data.benchmark.left_out),
         "truncated_examples": data.tokenised.truncated,
         "peak_memory_mib": round(saved.peak_memory_mib),
+        "peak_device_memory_mib": round(saved.peak_device_memory_mib),
         "seconds": round(saved.seconds, 1),
     }

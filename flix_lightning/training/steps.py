@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.data.batches import TrainBatch
 from flix_lightning.training.checkpoints import Checkpoints
 
 
@@ -27,7 +29,9 @@ class StepSeed(Callback):
 
 
 class StepLoss(Callback):
-    """Logs `train/loss`, the mean over all target tokens of the global batch, and stops when it is not finite.
+    """Logs `train/loss`, the mean over all target tokens of the global batch, and stops when it is not finite; logs the
+    probability of feature dropout. In steps that are not logged, all but the first, nothing waits for a device or for
+    another process.
 
     Args:
         checkpoints: of the run, for the message.
@@ -35,19 +39,29 @@ class StepLoss(Callback):
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
-        self._sum = torch.zeros(())
+        self._sum: Tensor | float = 0.0
+        self._first = 0
+
+    def on_train_start(self, trainer: Trainer, _: LightningModule) -> None:
+        self._first = trainer.global_step + 1
 
     def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: dict[str, Any], _: Any, batch_idx: int
+        self, trainer: Trainer, module: LightningModule, outputs: dict[str, Any], batch: TrainBatch, batch_idx: int
     ) -> None:
         """
         Raises:
             FlixError: the loss is not finite; checked only when it is logged, to avoid waiting for a GPU at every step.
         """
-        self._sum = self._sum.to(module.device) + outputs["loss"].detach()  # a share of it already
+        self._sum = self._sum + outputs["loss"].detach()  # a share of it already
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        loss, self._sum = trainer.strategy.reduce(self._sum, reduce_op="mean"), torch.zeros(())
+        share, self._sum = self._sum, 0.0
+        logged = trainer.global_step % trainer.log_every_n_steps == 0
+        if not logged and trainer.global_step != self._first:  # Lightning reads at once what a progress bar may show
+            return
+        loss = trainer.strategy.reduce(share, reduce_op="mean")
         module.log("train/loss", loss, prog_bar=True)
-        if trainer.global_step % trainer.log_every_n_steps == 0 and not loss.isfinite():
+        if logged:
+            module.log("train/feature_dropout", module.dropout.probability(batch.step))
+        if logged and not loss.isfinite():
             raise FlixError(f"the loss is {loss.item()} at step {trainer.global_step}. {self.checkpoints.last_good()}")

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.strategies import ModelParallelStrategy
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.data.tokens.file import TokenFile
 from flix_lightning.training.assembly import build_experiment
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
 
@@ -43,6 +44,14 @@ def test_processes_and_micro_batches_share_one_global_batch(processes, micro):
     assert rows_of(many) == rows_of(one)
     assert {batch.global_targets for batch in many} == {one[0].global_targets}
     assert {batch.step for batch in many} == {3}
+
+
+@pytest.mark.parametrize(("processes", "micro"), [(1, None), (4, None), (2, 1)])
+def test_a_process_reads_its_own_rows_of_a_global_batch_once(processes, micro, monkeypatch):
+    read, tokens = [], TokenFile.__getitem__
+    monkeypatch.setattr(TokenFile, "__getitem__", lambda file, row: read.append((file, int(row))) or tokens(file, row))
+    batches = shares(processes, micro, step=3)
+    assert len(read) == sum(len(batch.positions) for batch in batches) == 8
 
 
 def test_loader_processes_change_nothing():

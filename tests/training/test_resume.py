@@ -32,7 +32,7 @@ TINY = (
     "data.batch_size=4",
 )
 SLOW = pytest.mark.slow
-TIMES = ("seconds", "peak_memory_mib")  # measured, never twice the same
+TIMES = ("seconds", "peak_memory_mib", "peak_device_memory_mib")  # measured, never twice the same
 
 
 def benchmark_of_short_targets() -> Cldr:

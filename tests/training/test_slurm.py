@@ -83,7 +83,7 @@ def undisturbed(tmp_path_factory):
 def outcome(runs: Path) -> tuple[bytes, dict]:
     (path,) = runs.glob("*/*/record.json")
     record = json.loads(path.read_text())
-    del record["seconds"], record["peak_memory_mib"], record["config"]["runs_dir"]
+    del record["seconds"], record["peak_memory_mib"], record["peak_device_memory_mib"], record["config"]["runs_dir"]
     return path.with_name(ADAPTER).read_bytes(), record
 
 

@@ -68,6 +68,10 @@ class TokenFile(Sequence[Encoded]):
         start, _, end = self._places(row)
         return end - start
 
+    def target_length(self, row: int) -> int:
+        _, middle, end = self._places(row)
+        return end - middle
+
     def _places(self, row: int) -> tuple[int, int, int]:
         """Where the prompt begins, where it ends, where the target ends."""
         row = int(row) + (len(self) if row < 0 else 0)

@@ -135,6 +135,10 @@ class StreamedRows(Sequence[Encoded]):
         file, place = self._place(row)
         return file.length(place)
 
+    def target_length(self, row: int) -> int:
+        file, place = self._place(row)
+        return file.target_length(place)
+
     def _place(self, row: int) -> tuple[TokenFile, int]:
         if not -self.size <= row < self.size:
             raise IndexError(row)
