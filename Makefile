@@ -2,9 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
-VLLM := .venv-vllm
 PROCESSES ?= 2
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(PROCESSES)
+VLLM := .venv-vllm
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: train test test-slow test-slurm test-vllm benchmark lint clean

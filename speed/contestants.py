@@ -16,7 +16,7 @@ from flix_lightning.data.batches import TrainBatch
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.tokens.places import target_places
 from flix_lightning.training.module import FlixModule
-from flix_lightning.training.optimization import Optimization
+from flix_lightning.training.optimizer import Optimization
 from speed.shapes import Shape, tokenizer
 
 TASKS, RANK = 4, 6  # FLix: 4 for the task, 2 for the language

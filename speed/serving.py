@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flix_lightning.adapters.bank import Bank, bank_file
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.bank_file import bank_file
 from flix_lightning.commands.shell import command
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import write_whole

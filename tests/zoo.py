@@ -90,7 +90,7 @@ ENCODER_DECODERS: dict[str, dict[str, Any]] = {
     "led": {**BART, "attention_window": [8, 8]},
     "fsmt": {**BART, "langs": ["en", "de"], "src_vocab_size": VOCAB, "tgt_vocab_size": VOCAB},
     **dict.fromkeys(("t5", "mt5", "umt5", "longt5"), T5),
-    "switch_transformers": {**T5, "num_experts": 4},
+    "switch_transformers": {**T5, "num_experts": 4, "num_decoder_layers": 2},
     "prophetnet": {
         "hidden_size": 32, "num_encoder_layers": 2, "num_decoder_layers": 2, "num_encoder_attention_heads": 4,
         "num_decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "max_position_embeddings": 128,
@@ -100,14 +100,17 @@ ENCODER_DECODERS: dict[str, dict[str, Any]] = {
 FAMILIES = (*DECODERS, *ENCODER_DECODERS)
 
 
-def family(name: str, seed: int = 0) -> PreTrainedModel:
+SEEDS = {"led": 2}  # where seed 0 answers with one token over and over
+
+
+def family(name: str) -> PreTrainedModel:
     """A model of two layers in evaluation mode; its weights are wide enough for rows to be answered differently."""
     if name in DECODERS:
         config = CONFIG_MAPPING[name](**{**DECODER, **DECODERS[name]})
         kind = AutoModelForCausalLM
     else:
         config, kind = CONFIG_MAPPING[name](**ENCODER_DECODERS[name]), AutoModelForSeq2SeqLM
-    torch.manual_seed(seed)
+    torch.manual_seed(SEEDS.get(name, 0))
     model = kind.from_config(config).float().eval()
     with torch.no_grad():
         for parameter in model.parameters():

@@ -1,4 +1,4 @@
-"""What the layers of a model read at a step: the composition of its batch, and what makes serving it faster."""
+"""What adapted layers read at a step: the composition of its batch, in forms that are fast to compute with."""
 
 from typing import NamedTuple
 
@@ -26,13 +26,13 @@ class UsedRanks(NamedTuple):
 
 
 class ActiveComposition:
-    """The one holder all adapted layers of a model read from; set at the start of a step and left set.
+    """The current composition, read by all adapted layers of a model; set at the start of a step and left set.
 
-    A context manager would not do: gradient checkpointing recomputes activations in the backward pass, after the
+    It is no context manager, since gradient checkpointing recomputes activations in the backward pass, after the
     forward has returned.
     """
 
-    # Up to so many times the active rank, one product is cheaper than gathering each example's own factors: over all
+    # Up to this multiple of the active rank, one product is cheaper than gathering each example's own factors: over all
     # ranks; and for single tokens in bfloat16 on a CPU, over those that the batch uses. `python -m speed --parts
     # paths` measures both: the first crosses over between 2 and 4, the second is still ahead at 64, the most tried.
     WIDE_UP_TO = 2

@@ -1,35 +1,15 @@
-"""A trained bank as one file: every feature's factors, and the words to read them by.
+"""A trained bank: every feature's factors, with what is needed to use them; `bank_file` has its format."""
 
-The file is safetensors. Its tensors are `<module path>.lora_a` (ranks, in) and `<module path>.lora_b` (ranks, out), the
-rows of a feature side by side. Its metadata says in JSON whose rows these are:
-
-    format          flix_lightning.bank/2; another number where a reader of the one before would answer otherwise
-    backbone        "tiny"
-    axes            ["task", "language"]
-    ranks           {"task=ner": 4, "task=qa_in_lang": 4, "language=sw": 2, ...}, in the order of the rows
-    scaling         1.0
-    target_modules  ["down_proj", "k_proj", ...], the last parts of the module paths
-    cells           [{"task": "ner", "language": "sw"}, ...], trained on
-    tasks           {"ner": {"prompt": ..., "metric": ..., "max_target_tokens": ...}, ...}
-    model           {"_target_": ..., "name": ...}, the config section that loads the backbone; exports have it
-    prompting       {"words": {"sw": "Swahili", ...}, "max_tokens": 1024}; banks of format 1 have none: their features
-                    are started from, scored and exported, but no request is put into the words of training
-    versions        {"flix-lightning": ..., "torch": ..., "transformers": ...}
-"""
-
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from flix_lightning import __version__
+from flix_lightning.adapters.bank_file import ADAPTER, read_bank_file, write_bank_file
 from flix_lightning.adapters.composition import Composer, Composition
 from flix_lightning.adapters.features import Feature, FeatureSpace, Featurizer
 from flix_lightning.adapters.injection import adapter_state, featurized_linears
@@ -37,21 +17,15 @@ from flix_lightning.adapters.layer import gathered
 from flix_lightning.adapters.peft import LowRank
 from flix_lightning.adapters.ranks import RankAllocation
 from flix_lightning.common.errors import FlixError
-from flix_lightning.common.files import write_whole
-from flix_lightning.common.versions import version_of
+from flix_lightning.common.files import whole_folder
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.prompting import PLAIN, Prompting
 from flix_lightning.data.tasks import Task
 
-FORMAT = "flix_lightning.bank/2"
-EARLIER = "flix_lightning.bank/1"  # without `prompting`
-ADAPTER = "adapter.safetensors"  # its name in a run directory
-VERSIONED = ("torch", "transformers")
-
 
 @dataclass(frozen=True)
 class Bank:
-    """What a bank file holds; see the head of this file."""
+    """What a bank file holds; see `bank_file`."""
 
     factors: Mapping[str, Tensor]
     ranks: Mapping[Feature, int]
@@ -70,8 +44,9 @@ class Bank:
         tasks: Mapping[str, Task],
         cells: Iterable[Cell],
         prompting: Prompting | None = PLAIN,
+        model: Mapping[str, Any] | None = None,
     ) -> "Bank":
-        """The bank that `backbone` carries, trained on `cells`."""
+        """The bank that `backbone` carries, trained on `cells`; `model` is the section of a config that loads it."""
         return Bank(
             factors=adapter_state(backbone),
             ranks={feature: composer.allocation[feature] for feature in composer.space},
@@ -81,6 +56,7 @@ class Bank:
             cells=tuple(cells),
             tasks=tasks,
             prompting=prompting,
+            model=model,
         )
 
     @property
@@ -106,7 +82,7 @@ class Bank:
         """Module path -> the update that serves a cell, weights and scaling folded in; no backbone is needed.
 
         Args:
-            composer: of this bank's features, with the strengths to serve by.
+            composer: of this bank's features, with the strengths to apply.
 
         Raises:
             FlixError: none of the cell's features is known.
@@ -124,7 +100,7 @@ class Bank:
 
     @torch.no_grad()
     def load_into(self, backbone: PreTrainedModel, composer: Composer) -> list[Feature]:
-        """Copy the factors of every feature that both sides know, matched by name; returns these features.
+        """Copy the factors of the features that bank and model share, matched by name; returns these features.
 
         Raises:
             FlixError: other modules, widths, scaling or ranks, or no feature in common. Nothing is copied then.
@@ -152,11 +128,11 @@ class Bank:
 
     def _check_modules(self, own: Mapping[str, Tensor], scaling: float) -> None:
         if own.keys() != self.factors.keys():
-            odd = sorted(own.keys() ^ self.factors.keys())
-            side = "this model lacks" if odd[0] in self.factors else "the bank lacks"
+            differing = sorted(own.keys() ^ self.factors.keys())
+            side = "this model lacks" if differing[0] in self.factors else "the bank lacks"
             raise FlixError(
-                f"bank: trained on {self.backbone!r} with other modules: {len(odd)} factors differ; "
-                f"{side} {odd[0]!r}. Backbone and adapter.target_modules must agree."
+                f"bank: trained on {self.backbone!r} with other modules: {len(differing)} factors differ; "
+                f"{side} {differing[0]!r}. Backbone and adapter.target_modules must agree."
             )
         for name, factor in own.items():
             if factor.shape[1:] != self.factors[name].shape[1:]:
@@ -183,12 +159,19 @@ class Bank:
             "cells": [{"task": c.task, "language": c.language, **dict(c.attributes)} for c in self.cells],
             "tasks": {name: _without_name(task) for name, task in self.tasks.items()},
             "prompting": self.prompting and asdict(self.prompting),
-            **({"model": self.model} if self.model else {}),
-            "versions": {"flix-lightning": __version__, **{name: version_of(name) for name in VERSIONED}},
+            "model": self.model,
         }
-        metadata = {"format": FORMAT, **{k: json.dumps(v, ensure_ascii=False) for k, v in schema.items()}}
-        factors = {name: factor.contiguous() for name, factor in self.factors.items()}
-        write_whole(Path(path), _in_order(save(factors, metadata)))
+        write_bank_file(Path(path), self.factors, schema)
+
+    def write_folder(self, folder: Path) -> Path:
+        """Write the bank as a folder of its own, whole or not at all; returns it.
+
+        Raises:
+            FlixError: something other than a bank lies there.
+        """
+        with whole_folder(folder) as partial:
+            self.write(partial / ADAPTER)
+        return folder
 
     @staticmethod
     def read(path: str | Path) -> "Bank":
@@ -197,46 +180,13 @@ class Bank:
         Raises:
             FlixError: no such file, or it is no bank.
         """
-        path = bank_file(Path(path))
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") not in (FORMAT, EARLIER):
-                    raise FlixError(
-                        f"bank: {str(path)!r} is of format {metadata.get('format')!r}, not {FORMAT!r}; it was written "
-                        "by another version or another program."
-                    )
-                factors = {name: file.get_tensor(name) for name in file.keys()}
-            return _from_schema(factors, metadata)
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise FlixError(f"bank: {str(path)!r} is damaged: {type(error).__name__}: {error}.") from error
+        return read_bank_file(Path(path), _from_schema)
 
 
-def bank_file(path: Path) -> Path:
-    """The file of a bank that is named by it or by a finished run's directory.
-
-    Raises:
-        FlixError: there is none.
-    """
-    path = path / ADAPTER if path.is_dir() else path
-    if not path.is_file():
-        raise FlixError(f"bank: there is no file {str(path)!r}; give a finished run's directory or a bank file.")
-    return path
-
-
-def _in_order(content: bytes) -> bytes:
-    """The same file with a sorted header: safetensors writes metadata in an order that differs from run to run."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8:start]), sort_keys=True, ensure_ascii=False).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + content[start:]
-
-
-def _from_schema(factors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Bank:
-    schema: dict[str, Any] = {key: json.loads(value) for key, value in metadata.items() if key != "format"}
+def _from_schema(factors: Mapping[str, Tensor], schema: Mapping[str, Any]) -> Bank:
     ranks = {Feature.parse(name): rank for name, rank in schema["ranks"].items()}
     if {len(factor) for factor in factors.values()} != {sum(ranks.values())}:
-        raise ValueError(f"the ranks sum to {sum(ranks.values())}, which some factor has not")
+        raise ValueError(f"the ranks sum to {sum(ranks.values())}, and some factor has another number of rows")
     return Bank(
         factors=factors,
         ranks=ranks,
@@ -255,7 +205,7 @@ def _without_name(task: Task) -> dict[str, Any]:
 
 
 def _tuples(section: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON's lists as the tuples they were."""
+    """Lists read from JSON, as tuples again."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
 
 

@@ -1,13 +1,13 @@
 """Learnable Calibration (Bohdal et al., 2025): a small correction of a frozen bank's composed update.
 
-One example may need several tasks at once; the sum of their features is not quite the update that does both. Beside it
-stands a correction for each projection type t (q_proj, ..., down_proj), shared by all layers l:
+One example may need several tasks at once; the sum of their features only approximates the update for both. A
+correction is added for each projection type t (q_proj, ..., down_proj), shared by all layers l:
 
     LC     y = W0[l,t] x + dW[l,t] x + p[t]                p: (out,)
     LC++   y = W0[l,t] x + dW[l,t] x + P2[t] P1[t] x       P1: (rank, in), P2: (out, rank)
 
 A correction is a feature like any other, one for each composite task or one for all, so a batch may mix them. Its rows
-lie behind the bank's in the row of all ranks; only that its factors are the same in all layers sets it apart.
+follow the bank's in the list of all ranks; it differs in one point, its factors are shared by all layers.
 """
 
 import math
@@ -38,14 +38,14 @@ def projection_type(path: str) -> str:
 
 
 class ActiveCorrections(ActiveComposition):
-    """The holder of a calibrated model: tells the ranks of a bank from those of the corrections behind them.
+    """The current composition of a calibrated model, split into the ranks of the bank and those of the corrections.
 
     Args:
         ranks: of a bank.
         rows: of all corrections of one projection type.
 
     Attributes:
-        own, beyond: what of the current composition is the bank's, and what the corrections'.
+        own, beyond: the parts of the current composition that belong to the bank and to the corrections.
     """
 
     WIDE_UP_TO = USED_UP_TO = 0  # no bank has all ranks
@@ -63,7 +63,7 @@ class ActiveCorrections(ActiveComposition):
 
 
 def split(whole: Composition, ranks: int) -> tuple[Composition, Composition]:
-    """What of a composition lies in the first `ranks` ranks, and what beyond, counted from there; no idle columns."""
+    """The parts of a composition in the first `ranks` ranks and in the others, counted from there; no idle columns."""
     parts = []
     for inside, first in ((whole.index < ranks, 0), (whole.index >= ranks, ranks)):
         used = inside & (whole.weight != 0)
@@ -90,14 +90,14 @@ class Correction(nn.Module):
 
 
 class CalibratedLinear(FeaturizedLinear):
-    """A frozen bank whose composed update is corrected: the corrections' ranks stand behind the example's own.
+    """A frozen bank whose composed update is corrected: the corrections' ranks follow the example's own.
 
     A bias is a rank whose hidden value is 1 whatever the input.
 
     Args:
-        bank: what it takes over, factors included.
+        bank: the layer that it replaces; its factors are taken over.
         correction: of its projection type.
-        active: the calibrated model's holder.
+        active: the calibrated model's composition.
     """
 
     def __init__(self, bank: FeaturizedLinear, correction: Correction, active: ActiveCorrections) -> None:
@@ -135,7 +135,7 @@ class CalibratedLinear(FeaturizedLinear):
 
 @checked("adapter")
 def calibrated_composer(bank: Composer, cells: Sequence[Cell], rank: Count | None, shared: bool) -> Composer:
-    """The composer of `bank` with a feature more for every one of `cells`, or one for all: their corrections.
+    """The composer of `bank` with the corrections as further features: one for each of `cells`, or one for all.
 
     Args:
         bank: the frozen bank's.
@@ -160,7 +160,7 @@ def calibrated_composer(bank: Composer, cells: Sequence[Cell], rank: Count | Non
 
 
 class Calibrated(NamedTuple):
-    """What `calibrate` makes: the model's new holder, and projection type -> correction."""
+    """What `calibrate` returns: the model's new composition, and projection type -> correction."""
 
     active: ActiveCorrections
     corrections: dict[str, Correction]

@@ -1,6 +1,6 @@
-"""From active features to the weights over ranks of a batch; feature dropout and its schedule.
+"""From active features to the weights over the ranks of a batch.
 
-The ranks of all features lie in one row, feature after feature. A composition picks, for every example, the ranks of
+The ranks of all features form one list, feature after feature. A composition picks, for every example, the ranks of
 its active features and a weight for each; the adapted layers need to know nothing else.
 """
 
@@ -23,7 +23,7 @@ class Composition(NamedTuple):
     """Which ranks serve each example of a batch, and how strongly.
 
     Attributes:
-        index: (batch, active rank), places in the row of all ranks.
+        index: (batch, active rank), indices into the list of all ranks.
         weight: (batch, active rank); 0 where a rank is padding or its feature is switched off.
     """
 
@@ -34,7 +34,7 @@ class Composition(NamedTuple):
         return Composition(self.index.to(device), self.weight.to(device))
 
     def rows(self, rows: Tensor | Sequence[int]) -> "Composition":
-        """That of some examples of the batch."""
+        """The composition of some examples of the batch."""
         return Composition(self.index[rows], self.weight[rows])
 
     def row_uses(self) -> tuple[Tensor, Tensor]:
@@ -42,14 +42,14 @@ class Composition(NamedTuple):
         return self.index[self.weight != 0].unique(return_counts=True)
 
     def padded(self, width: int) -> "Composition":
-        """With `width` columns, the further ones without weight: batches of one shape for a compiled model."""
+        """Padded to `width` columns, with weight 0: batches of one shape for a compiled model."""
         spare = (0, width - self.index.shape[1])
         return Composition(nn.functional.pad(self.index, spare), nn.functional.pad(self.weight, spare))
 
 
 class Slots(NamedTuple):
-    """The active ranks of one example: their places in the row of all ranks, the column of the gate of each one's
-    feature, and their weights.
+    """The active ranks of one example: their indices in the list of all ranks, the gate column of each rank's feature,
+    and their weights.
     """
 
     ranks: list[int]
@@ -101,7 +101,7 @@ class Composer:
         return self.with_strengths(self.strengths.with_stand_ins(stand_ins))
 
     def ranks_of(self, feature: Feature) -> range:
-        """The places of a feature's ranks in the row of all ranks.
+        """The indices of a feature's ranks in the list of all ranks.
 
         Raises:
             FlixError: the feature is not known.
@@ -110,7 +110,7 @@ class Composer:
         return range(start, start + self.allocation[feature])
 
     def rows_by_axis(self) -> dict[str, slice]:
-        """Axis -> the places of its features' ranks, which stand side by side."""
+        """Axis -> the indices of its features' ranks, which are contiguous."""
         ranks = {axis: [self.ranks_of(f) for f in self.space if f.axis == axis] for axis in self.space.axes()}
         return {axis: slice(found[0].start, found[-1].stop) for axis, found in ranks.items()}
 
@@ -165,7 +165,7 @@ class Composer:
         """The composition of a batch.
 
         Args:
-            cells: one an example.
+            cells: one for each example.
             gates: (batch, columns), a factor for each feature, columns as in `gate_axes`; all ones when absent.
 
         Raises:
@@ -177,13 +177,13 @@ class Composer:
         return Composition(index, weight if gates is None else weight * gates.gather(1, column))
 
     def active_rank(self, cells: Sequence[Cell]) -> int:
-        """The largest active rank over `cells`: what an example pays for."""
+        """The largest active rank over `cells`, which the cost of a batch follows."""
         return max(total_rank(self.allocation, self.active(cell)) for cell in cells)
 
 
 def laid_out(slots: Sequence[Slots]) -> tuple[Tensor, Tensor, Tensor]:
-    """Places, columns of gates and weights of a batch, (batch, active rank) each, filled up without weight."""
-    width = max(1, max(len(one.ranks) for one in slots))
+    """Indices, gate columns and weights of a batch, (batch, active rank) each, padded with weight 0."""
+    width = max(1, max(len(example.ranks) for example in slots))
     index, column, weight = (
         torch.tensor([row + [0] * (width - len(row)) for row in rows]) for rows in zip(*slots, strict=True)
     )

@@ -73,8 +73,8 @@ def read_corrections(run: Path) -> dict[str, Tensor]:
     """Of a finished calibration run.
 
     Raises:
-        FlixError: the run is none, or unfinished.
+        FlixError: the run is not a finished calibration run.
     """
     if not (run / CORRECTIONS).is_file():
-        raise FlixError(f"run: {str(run)!r} holds no {CORRECTIONS}; it is no finished calibration run.")
+        raise FlixError(f"run: {str(run)!r} holds no {CORRECTIONS}; it is not a finished calibration run.")
     return load_file(run / CORRECTIONS)

@@ -28,9 +28,9 @@ class FeatureDropout:
     Args:
         p: the probability at the end of the schedule, in [0, 1].
         schedule: `constant`, or a rise from 0 along a line or half a cosine.
-        schedule_steps: steps that the rise takes; afterwards `p` holds.
+        schedule_steps: length of the rise; afterwards the probability is `p`.
         keep_one: bring one feature, drawn at random, back where all of an example's were dropped.
-        rescale: divide the survivors by their chance to survive, which keeps the expected update.
+        rescale: divide the survivors by the probability of survival, which keeps the expected update.
         axes: the axes that may drop; all of them when not given, none when empty.
 
     Raises:

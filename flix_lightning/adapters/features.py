@@ -1,7 +1,7 @@
 """Features, and the featurizer that says which of them are active for a cell.
 
-A baseline is a featurizer: one always-on feature is LoRA, one feature a dataset is per-dataset LoRA, task + language
-is FLix.
+A baseline is a featurizer: one always-on feature is LoRA, one feature for each dataset is per-dataset LoRA, task +
+language is FLix.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,9 +39,9 @@ class Feature:
 @checked("adapter")
 @dataclass(frozen=True)
 class Featurizer:
-    """Cell -> its active features, in the order of `axes`; usually one an axis.
+    """Cell -> its active features, in the order of `axes`; usually one for each axis.
 
-    A cell that joins values has more, one that has no value on an axis none.
+    A cell with joined values has several on that axis, a cell without a value none.
     """
 
     axes: tuple[str, ...]

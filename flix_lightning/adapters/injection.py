@@ -52,10 +52,10 @@ def inject(
 ) -> list[FeaturizedLinear]:
     """Freeze `backbone` and wrap its target linears in place, each with `ranks` ranks; returns the banks.
 
-    From here on no layer is dropped at random in training, as M2M100 and others do: all adapters learn at every step.
+    It also switches LayerDrop off (M2M100 and others), so that all adapters learn at every step.
 
     Raises:
-        FlixError: the model has banks already, no such targets, or targets where adapters would be wrong.
+        FlixError: the model is adapted already, has no such targets, or an adapter would be wrong there.
     """
     if featurized_linears(backbone):
         raise FlixError(f"this {type(backbone).__name__} is adapted already; load a fresh one.")
@@ -97,8 +97,10 @@ def load_adapter_state(backbone: nn.Module, state: dict[str, Tensor]) -> None:
     """
     own = adapter_state(backbone)
     if own.keys() != state.keys():
-        odd = sorted(own.keys() ^ state.keys())
-        raise FlixError(f"these adapters belong to another model: {len(odd)} module names differ, first {odd[0]!r}.")
+        differing = sorted(own.keys() ^ state.keys())
+        raise FlixError(
+            f"these adapters belong to another model: {len(differing)} module names differ, first {differing[0]!r}."
+        )
     for name, tensor in own.items():
         if tensor.shape != state[name].shape:
             raise FlixError(

@@ -1,4 +1,4 @@
-"""Factors kept between calls without gradients: a generation composes once, not at every token."""
+"""Composed factors cached between calls without gradients: generation composes once, not at every token."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class KeptFactors:
-    """What one layer has composed, until its factors or the composition change."""
+    """The composed factors of one layer, valid until its factors or the composition change."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Any, Any]] = {}

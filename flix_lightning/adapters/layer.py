@@ -36,7 +36,7 @@ class Factors(NamedTuple):
 
     Attributes:
         a, b: (batch, active rank, in) and (batch, active rank, out).
-        constant: (batch, active rank, 1), what is added to the hidden value of each rank, if anything is.
+        constant: (batch, active rank, 1), added to the hidden value of each rank; None for nothing.
     """
 
     a: Tensor
@@ -48,9 +48,9 @@ class FeaturizedLinear(nn.Module):
     """A frozen linear with stacked factors; a drop-in for the linear it wraps.
 
     Args:
-        base: the linear to adapt, in -> out, or GPT-2's Conv1D, which is one; it is frozen here.
-        ranks: the number of all features' ranks together.
-        active: the holder that says which ranks serve which example.
+        base: the linear to adapt, in -> out, or GPT-2's Conv1D; it is frozen here.
+        ranks: the total rank of all features.
+        active: the current composition: which ranks serve which example.
         scaling: a factor on the whole update; 1 in the paper.
 
     Attributes:
@@ -90,7 +90,7 @@ class FeaturizedLinear(nn.Module):
         """(batch * anything, in) or (batch, ..., in) -> the same with out; `batch` is the composition's.
 
         Raises:
-            ValueError: the rows of `x` are no multiple of the composition's batch.
+            ValueError: the rows of `x` are not a multiple of the composition's batch.
         """
         if self.active.current is None:
             return self.base(x)
@@ -138,7 +138,7 @@ class FeaturizedLinear(nn.Module):
             setattr(self, working, nn.Parameter(factor.new_zeros(capacity, factor.shape[1])))
 
     def working_factors(self) -> tuple[tuple[nn.Parameter, Tensor], ...]:
-        """Both working factors, each with its whole."""
+        """Both working factors, each with the whole factor that it holds rows of."""
         return (self.working_a, self.lora_a), (self.working_b, self.lora_b)
 
     def low_rank(self, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,7 +148,7 @@ class FeaturizedLinear(nn.Module):
         return gathered(self.lora_a, self.lora_b, Composition(index, weight), self.scaling)
 
     def shift(self, index: Tensor, weight: Tensor) -> Tensor | None:
-        """What one composition adds to every output (out,) beside the low-rank update: nothing."""
+        """The constant (out,) that one composition adds to every output beside the low-rank update: none here."""
         return None
 
     def delta_weight(self, index: Tensor, weight: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ class FeaturizedLinear(nn.Module):
 
     @torch.no_grad()
     def merged(self, index: Tensor, weight: Tensor) -> nn.Linear | Conv1D:
-        """A plain linear of the base's kind that does what this layer does for that one composition."""
+        """A plain linear of the base's kind, equal to this layer under one composition."""
         device, dtype = self.weight.device, self.weight.dtype
         added = [bias for bias in (self.bias, self.shift(index, weight)) if bias is not None]
         delta = self.delta_weight(index, weight)

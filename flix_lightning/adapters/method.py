@@ -1,4 +1,4 @@
-"""What tells the methods apart: their feature axes and where their ranks come from. All else is shared."""
+"""How the methods differ: in their feature axes and in the source of their ranks. All else is shared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Method:
         target_modules, scaling: see `inject`.
 
     Raises:
-        FlixError: a setting that is not one of those.
+        FlixError: a setting out of its range.
     """
 
     axes: tuple[str, ...]
@@ -48,7 +48,7 @@ class Method:
         """The composer for a model trained on `cells`.
 
         Raises:
-            FlixError: an axis that a cell has not, or one without a rank.
+            FlixError: an axis that no cell has a value on, or one without a rank.
         """
         featurizer = Featurizer(self.axes)
         if self.budget != "allocation":

@@ -1,6 +1,6 @@
-"""Faster ways to an adapted layer's update than the formula read word for word: the same numbers in another order.
+"""Faster computations of an adapted layer's update than the literal formula: the same numbers in another order.
 
-Which is faster depends on the shape of a batch alone; `python -m speed --parts paths` measures where they cross over.
+Which one is faster depends on the shape of the batch alone; `python -m speed --parts paths` measures the crossover.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Path = Callable[["FeaturizedLinear", Tensor, Tensor], Tensor]
 
 
 def fast_path(layer: "FeaturizedLinear", x: Tensor) -> Path | None:
-    """The path that is faster for the current composition and `x`, (batch, tokens, in); None for the formula's own."""
+    """The fastest path for the current composition and `x`, (batch, tokens, in); None for the literal formula."""
     if layer.active.wide is not None:
         return all_ranks
     if layer.active.used is not None and x.shape[1] == 1 and x.dtype == torch.bfloat16 and not torch.is_grad_enabled():
@@ -26,7 +26,7 @@ def fast_path(layer: "FeaturizedLinear", x: Tensor) -> Path | None:
 
 
 def all_ranks(layer: "FeaturizedLinear", x: Tensor, y: Tensor) -> Tensor:
-    """Push every example through all ranks, with the gate (batch, ranks) between: best while ranks are few."""
+    """Compute every example with all ranks, gated by (batch, ranks): fastest while ranks are few."""
     lora_a, lora_b = (factor.to(x.dtype) for factor in (layer.lora_a, layer.lora_b))
     gate = layer.active.wide
     hidden = functional.linear(x, lora_a) * (gate * layer.scaling)[:, None].to(x.dtype)
@@ -34,7 +34,7 @@ def all_ranks(layer: "FeaturizedLinear", x: Tensor, y: Tensor) -> Tensor:
 
 
 def one_token(layer: "FeaturizedLinear", x: Tensor, y: Tensor) -> Tensor:
-    """One token an example, as generation has them: no factors of an example's own are laid out in memory."""
+    """One token for each example, as in generation: the factors of single examples are not copied."""
     used = layer.active.used
     a, b = layer.kept.used_rows(layer, x.dtype)
     hidden = functional.linear(x[:, 0], a).gather(1, used.places).mul_(used.weight)
@@ -60,6 +60,7 @@ def added(layer: "FeaturizedLinear", y: Tensor, hidden: Tensor, b: Tensor) -> Te
     whole = y if y.shape[:-1] == hidden.shape[:-1] else y.view(len(b), -1, layer.out_features)
     if y.dtype != hidden.dtype:
         return y + torch.bmm(hidden, b).view_as(y).to(y.dtype)
-    if not torch.is_grad_enabled() or (whole is y and layer.bias is None):
+    own = whole is y and layer.bias is None and layer.weight.is_floating_point()  # 8-bit products give a view
+    if not torch.is_grad_enabled() or own:
         return whole.baddbmm_(hidden, b).view_as(y)
     return torch.baddbmm(whole, hidden, b).view_as(y)

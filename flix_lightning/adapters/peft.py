@@ -1,8 +1,8 @@
 """A LoRA in the folder that Hugging Face PEFT writes and reads, and that vLLM serves.
 
 One low-rank update for each adapted linear, `lora_A` (r, in) and `lora_B` (out, r), with y = x W^T + alpha/r x A^T B^T.
-What is written here keeps to what every reader knows: one rank for all modules, filled up with zeros, no patterns, no
-further modules saved, the scale folded into the factors and therefore alpha = r.
+Only what every reader supports is written: one rank for all modules, padded with zeros, no patterns, no further modules
+saved, the scale folded into the factors and therefore alpha = r.
 """
 
 import json
@@ -31,7 +31,7 @@ class LowRank(NamedTuple):
 
 
 def target_modules(adapted: Collection[str], linears: Collection[str]) -> list[str]:
-    """The last parts of the adapted modules' paths where they mean these and no other linear; else the paths."""
+    """The last parts of the adapted modules' paths if these match no other linear; else the whole paths."""
     endings = sorted({name.rpartition(".")[2] for name in adapted})
     meant = {name for name in linears if name.rpartition(".")[2] in endings}
     return endings if meant == set(adapted) else sorted(adapted)
@@ -78,7 +78,7 @@ def read_peft_folder(folder: Path) -> dict[str, LowRank]:
     """Module path -> update, the scale folded into `b`.
 
     Raises:
-        FlixError: no LoRA in safetensors lies there, or one with parts that a plain low-rank update has not.
+        FlixError: no LoRA in safetensors lies there, or one with parts that a plain low-rank update does not have.
     """
     config = _read_config(folder)
     rank, alpha = config.get("r"), config.get("lora_alpha", 8)
@@ -93,11 +93,11 @@ def read_peft_folder(folder: Path) -> dict[str, LowRank]:
     for name, tensor in tensors.items():
         module, dot, factor = name.removesuffix(".weight").rpartition(".")
         if not (name.startswith(PREFIX) and name.endswith(".weight") and dot and factor in ("lora_A", "lora_B")):
-            raise FlixError(f"{folder / WEIGHTS}: {name!r} is no lora_A or lora_B of a linear layer.")
+            raise FlixError(f"{folder / WEIGHTS}: {name!r} is not a lora_A or lora_B of a linear layer.")
         factors.setdefault(module.removeprefix(PREFIX), {})[factor] = tensor.float()
     for module, pair in factors.items():
         if len(pair) < 2 or len(pair["lora_A"]) != rank or pair["lora_B"].shape[1] != rank:
-            raise FlixError(f"{folder / WEIGHTS}: module {module!r} has not both factors in rank {rank}.")
+            raise FlixError(f"{folder / WEIGHTS}: module {module!r} needs both factors in rank {rank}.")
     return {module: LowRank(pair["lora_A"], scale * pair["lora_B"].T) for module, pair in factors.items()}
 
 
@@ -109,9 +109,11 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         kind = config.get("peft_type") if isinstance(config, dict) else config
         raise FlixError(f"{folder / CONFIG}: peft_type is {kind!r}; only LORA can be read.")
-    odd = [key for key in UNREAD if config.get(key)]
+    unsupported = [key for key in UNREAD if config.get(key)]
     if config.get("bias", "none") != "none":
-        odd.append("bias")
-    if odd:
-        raise FlixError(f"{folder / CONFIG}: {', '.join(odd)} cannot be read; a feature is a plain low-rank update.")
+        unsupported.append("bias")
+    if unsupported:
+        raise FlixError(
+            f"{folder / CONFIG}: {', '.join(unsupported)} cannot be read; a feature is a plain low-rank update."
+        )
     return config

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from flix_lightning.adapters.weight_readers import read_in_training
 from flix_lightning.common.errors import FlixError
 
 LINEAR = (nn.Linear, Conv1D)  # GPT-2's Conv1D is a linear layer with its weight transposed
@@ -65,23 +66,42 @@ def adaptable(backbone: PreTrainedModel, names: Sequence[str]) -> list[str]:
         raise FlixError(f"{model} cannot be adapted: it has no output embedding.")
     layers = {name: backbone.get_submodule(name) for name in names}
     run = _Run(backbone, list(layers.values()))
-    found = []
-    for name, layer in layers.items():
-        reason = run.fault(layer)
-        if reason:
-            raise FlixError(f"{model} cannot be adapted at {name}: {reason}; name others in adapter.target_modules.")
-        if layer in run.called:
-            found.append(name)
-        elif _one_of_several(backbone, name, run.called):
-            raise FlixError(
-                f"{model} cannot be adapted at {name}: it is one of several layers that the model chooses from for "
-                "each token; name others in adapter.target_modules."
-            )
-    if head not in run.called or run.fault(head) or any(x.dim() != 3 for x in run.inputs[0][head]):
+    if not run.inputs[0][head] or run.fault(head) or any(x.dim() != 3 for x in run.inputs[0][head]):
         raise FlixError(f"{model} cannot be adapted: its output embedding reads anything but one state for each token.")
+    if all(map(torch.equal, run.inputs[0][head], run.inputs[2][head])):
+        raise FlixError(
+            f"{model} cannot be adapted: it reads padding as if it were text, so that rows of other lengths could not "
+            "be answered together."
+        )
+    if run.stateful:
+        raise FlixError(
+            f"{model} cannot be adapted: {run.stateful} keeps what it has read of a batch in itself, so that rows of "
+            "other lengths could not be answered together."
+        )
+    faults = {name: fault for name, layer in layers.items() if (fault := _fault(backbone, run, name, layer))}
+    if faults:
+        name, reason = next(iter(faults.items()))
+        others = sorted({_last(one) for one in names if one not in faults} - {_last(one) for one in faults})
+        advice = f"adapter.target_modules may name: {', '.join(others)}" if others else "no other layer is right either"
+        raise FlixError(f"{model} cannot be adapted at {name}: {reason}; {advice}.")
+    found = [name for name, layer in layers.items() if layer in run.called]
     if names and not found:
         raise FlixError(f"{model} cannot be adapted at {names[0]}: text does not come through it.")
     return found
+
+
+def _fault(backbone: nn.Module, run: "_Run", name: str, layer: nn.Module) -> str | None:
+    """Why an adapter at `layer`, whose path is `name`, would be wrong."""
+    parent, _, child = name.rpartition(".")
+    if child in read_in_training(type(backbone.get_submodule(parent))):
+        return "in training the model hands its weight to a kernel without calling it"
+    if layer not in run.called and _one_of_several(backbone, name, run.called):
+        return "it is one of several layers that the model chooses from for each token"
+    return run.fault(layer)
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _one_of_several(backbone: nn.Module, name: str, called: set[nn.Module]) -> bool:
@@ -96,31 +116,33 @@ def _runs(backbone: nn.Module, name: str, called: set[nn.Module]) -> bool:
 
 
 class _Run:
-    """What happens to the layers `watched` while the model reads a batch, and the same batch in another order.
+    """What happens to the layers `watched` while the model reads a batch, the same batch in another order, and padded.
 
     Attributes:
         called: modules that were called.
         read: watched modules whose weight something else than they themselves computed with.
-        inputs: for each order, watched module -> its input in every call.
+        inputs: for each of the three, watched module -> its input in every call.
+        stateful: the name of a kind of module that has kept something of the batch in itself.
     """
 
     def __init__(self, backbone: PreTrainedModel, watched: Sequence[nn.Module]) -> None:
         self.called: set[nn.Module] = set()
         self.read: set[nn.Module] = set()
         self.inputs: list[dict[nn.Module, list[Tensor]]] = []
-        batch = _batch(backbone)
+        batch, before = _batch(backbone), _kept(backbone)
         reads = _Reads({id(layer.weight): layer for layer in watched}, self.read)
         with _stand_ins(backbone, self), reads, torch.no_grad():
-            for rows in (list(range(ROWS)), list(ORDER)):
+            for one in (batch, {name: tensor[list(ORDER)] for name, tensor in batch.items()}, _padded(batch)):
                 self.inputs.append(defaultdict(list))
                 try:
-                    backbone(**{name: tensor[rows] for name, tensor in batch.items()}, use_cache=False)
+                    backbone(**one, use_cache=False)
                 except Exception as error:  # whatever the model's own code raises
                     told = str(error).splitlines() or [type(error).__name__]
                     raise FlixError(
                         f"{type(backbone).__name__} cannot be adapted: it fails on {ROWS} rows of {LENGTH} tokens: "
                         f"{told[0]}"
                     ) from error
+        self.stateful = next((name for key, name in _kept(backbone).items() if key not in before), None)
 
     def fault(self, layer: nn.Module) -> str | None:
         """Why an adapter at `layer` would be wrong."""
@@ -137,6 +159,18 @@ class _Run:
         return None
 
 
+def _kept(backbone: nn.Module) -> dict[tuple[int, str], str]:
+    """The tensors that modules hold as plain attributes, a row of them for every row of the batch tried: (module,
+    attribute) -> kind of module.
+    """
+    return {
+        (number, name): type(module).__name__
+        for number, module in enumerate(backbone.modules())
+        for name, value in module.__dict__.items()
+        if isinstance(value, Tensor) and value.dim() and len(value) == ROWS
+    }
+
+
 def _same(first: Tensor, second: Tensor) -> bool:
     return torch.allclose(first.float(), second.float(), rtol=1e-2, atol=1e-3, equal_nan=True)
 
@@ -149,6 +183,13 @@ def _batch(backbone: PreTrainedModel) -> dict[str, Tensor]:
     if backbone.config.is_encoder_decoder:
         batch["decoder_input_ids"] = tokens[:, :TARGETS].flip(1).contiguous()
     return batch
+
+
+def _padded(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same rows, the first token of each one padding."""
+    mask = batch["attention_mask"].clone()
+    mask[:, 0] = 0
+    return {**batch, "attention_mask": mask}
 
 
 class _Reads(TorchFunctionMode):

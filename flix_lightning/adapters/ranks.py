@@ -11,7 +11,7 @@ from flix_lightning.data.cells import Cell
 
 @dataclass(frozen=True)
 class RankAllocation:
-    """Feature -> rank: one rank an axis, with overrides for single features.
+    """Feature -> rank: one rank for each axis, with overrides for single features.
 
     Args:
         by_axis: axis -> rank.

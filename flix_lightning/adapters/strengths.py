@@ -1,13 +1,13 @@
-"""Strengths: how strongly each feature serves an example, and which known features serve in another's place.
+"""Strengths: how strongly each feature serves an example, and which known features replace another.
 
     W(x) = W0 + sum_i s_i f_i(x) A_i B_i
 
 Training has s = 1. At inference a feature can be left out (0), weakened, or replaced by others of its axis, each with a
-weight of its own. Serving, evaluation and export all say it in the same words:
+weight of its own. Serving, evaluation and export share one notation:
 
-    language: 0.5                                every language's feature at half its strength
+    language: 0.5                                every language's feature at half strength
     language: {sw: 0.5}                          that of one language
-    language: {xx: {sw: 0.7, rw: 0.3}}           two languages in the place of a third, known or not
+    language: {xx: {sw: 0.7, rw: 0.3}}           two languages in place of a third, known or not
 """
 
 import math
@@ -27,8 +27,8 @@ class Strengths:
     """What differs from serving every known feature with strength 1.
 
     Attributes:
-        axes: (axis, factor of its features) pairs; an axis that is not named has 1.
-        features: (feature, what serves it) pairs; these weights hold as they are, whatever the axis's factor.
+        axes: (axis, factor of its features) pairs; 1 for other axes.
+        features: (feature, what serves it) pairs; the axis's factor does not apply to these weights.
     """
 
     axes: tuple[tuple[str, float], ...] = ()
@@ -95,6 +95,14 @@ class Strengths:
             if feature not in named
         )
         return Strengths(self.axes, self.features + more)
+
+    def __str__(self) -> str:
+        """In one word, the same for any order: `language=0.5`, `language.sw=0.5`, `language.xx=0.7sw+0.3rw`."""
+        words = [f"{axis}={factor:.12g}" for axis, factor in self.axes]
+        for feature, weights in self.features:
+            parts = [f"{weight:.12g}" + ("" if f == feature else f.value) for f, weight in weights]
+            words.append(f"{feature.axis}.{feature.value}={'+'.join(sorted(parts)) or 0}")
+        return ",".join(sorted(words))
 
     def plain(self) -> dict[str, Any]:
         """As `parse` reads them."""

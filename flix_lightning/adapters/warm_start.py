@@ -1,4 +1,4 @@
-"""Where adapters start from: a trained bank, LoRAs made elsewhere; and which of the features train."""
+"""Where adapters start from: a trained bank, LoRAs made elsewhere; and which features train."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,26 +30,29 @@ class WarmStart:
     Args:
         bank: a run's directory or a bank file; its features start as they are there, matched by name.
         peft: axis -> value -> the folder of a PEFT LoRA that the feature starts as.
-        train: `all` features of the mixture, or only the `new` ones, which the bank has not: those of the bank are kept
-            bit for bit, also the ones that the mixture does not use, and stand in the run's bank beside the new ones.
+        train: `all` features of the mixture, or only the `new` ones, which the bank lacks: the bank's features are kept
+            bit for bit, used by the mixture or not, and are part of the run's bank.
+        renamed_model: the bank's model may have another name here, as of a folder that was moved.
 
     Raises:
-        FlixError: a setting that cannot be.
+        FlixError: contradictory settings.
     """
 
     bank: Location | None = None
     peft: Mapping[str, Folders] = field(default_factory=dict)
     train: Literal["all", "new"] = "all"
+    renamed_model: bool = False
 
     def __post_init__(self) -> None:
         if self.train == "new" and self.bank is None:
-            raise FlixError("warm_start.train=new: new is what warm_start.bank has not; give it.")
+            raise FlixError("warm_start.train=new: needs warm_start.bank; new features are those that the bank lacks.")
 
     def read(self) -> "Start":
-        """What it names, read from disk."""
+        """The bank and LoRAs that it names, read from disk."""
         folders = {Feature(axis, value): Path(p) for axis, values in self.peft.items() for value, p in values.items()}
         loras = {feature: read_peft_folder(folder) for feature, folder in folders.items()}
-        return Start(None if self.bank is None else Bank.read(Path(self.bank)), loras, self.train == "new")
+        bank = None if self.bank is None else Bank.read(Path(self.bank))
+        return Start(bank, loras, self.train == "new", self.renamed_model)
 
 
 class Start(NamedTuple):
@@ -59,11 +62,13 @@ class Start(NamedTuple):
         bank: the features to start from.
         loras: feature -> module path -> update.
         keep: the bank's features stay as they are.
+        renamed: the backbone's name need not be that in the bank.
     """
 
     bank: Bank | None
     loras: Mapping[Feature, Mapping[str, LowRank]]
     keep: bool
+    renamed: bool = False
 
     def composer(self, own: Composer) -> Composer:
         """`own`, with the features that are kept beside its own.
@@ -94,10 +99,11 @@ class Start(NamedTuple):
             FlixError: a bank or a LoRA that does not fit.
         """
         if self.bank is not None:
-            if _last_part(self.bank.backbone) != _last_part(backbone.config.name_or_path):
+            here = backbone.config.name_or_path
+            if not self.renamed and _last_part(self.bank.backbone) != _last_part(here):
                 raise FlixError(
-                    f"warm_start.bank: trained on backbone {self.bank.backbone!r}; "
-                    f"this run's is {backbone.config.name_or_path!r}."
+                    f"warm_start.bank: trained on backbone {self.bank.backbone!r}; this run's is {here!r}. If that is "
+                    "the same model under another name, set warm_start.renamed_model=true."
                 )
             self.bank.load_into(backbone, composer)
         for feature, updates in self.loras.items():
@@ -108,7 +114,7 @@ class Start(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A finished run's own bank in the place of a start: to be scored, not trained."""
+    """A finished run's own bank in place of a warm start: to be scored, not trained."""
 
     bank: Bank
 
@@ -127,8 +133,8 @@ class Finished(NamedTuple):
 def load_lora(backbone: PreTrainedModel, composer: Composer, feature: Feature, updates: Mapping[str, LowRank]) -> None:
     """Start `feature` as a LoRA of at most its rank.
 
-    The ranks left over, and modules that the LoRA has not, keep their `lora_a` and have a zero `lora_b`: they change
-    nothing yet and can be trained.
+    Remaining ranks, and modules that the LoRA lacks, keep their `lora_a` and get a zero `lora_b`: they change nothing
+    yet and can be trained.
 
     Raises:
         FlixError: the feature is unknown, or a module, width or rank does not fit.

@@ -1,9 +1,9 @@
 """The working set of a step: the rows that its examples use, of every bank, in small tensors of a fixed shape.
 
-A bank of thousands of features has gradients of its own size, nearly all zero, and clearing, clipping, summing over
-processes and stepping would cost what the bank is large. Instead a step copies the rows of its global batch here and
-trains on these; the optimizer writes the rows back. Every process and micro-batch of the step has the same rows, for
-they follow from the global batch; shapes never change, so a compiled model is compiled once.
+The gradients of a bank with thousands of features are as large as the bank and nearly all zero; the cost of clearing,
+clipping, all-reducing and stepping would follow the bank's size. Instead a step copies the rows of its global batch
+here and trains on these; the optimizer writes the rows back. Every process and micro-batch of the step has the same
+rows, since they follow from the global batch; shapes never change, so a compiled model is compiled once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,12 +19,12 @@ class WorkingSet:
     """The working rows of all banks of a model.
 
     Args:
-        banks: their whole factors stop being trained directly; what they hold stays where it is.
+        banks: their whole factors are no longer trained directly, and keep their values.
         examples: of a global batch.
         width: the largest active rank of an example; every composition gets this many columns.
 
     Attributes:
-        rows: (used,), in rising order: which rows of the banks stand here.
+        rows: (used,), in rising order: the rows of the banks that are copied here.
     """
 
     def __init__(self, banks: Iterable[FeaturizedLinear], examples: int, width: int) -> None:
@@ -39,7 +39,7 @@ class WorkingSet:
 
     @torch.no_grad()
     def load(self, whole: Composition) -> Composition:
-        """Bring the rows of a global batch's composition here; returns the composition over them.
+        """Copy the rows of a global batch's composition here; returns the composition over them.
 
         Raises:
             ValueError: more rows than fit.
@@ -53,7 +53,7 @@ class WorkingSet:
         return Composition(self.places(whole.index), whole.weight).padded(self.width)
 
     def places(self, rows: Tensor) -> Tensor:
-        """Where rows of the banks stand here."""
+        """The indices here of rows of the banks."""
         return torch.searchsorted(self.rows, rows)
 
     def _pairs(self) -> Iterator[tuple[nn.Parameter, Tensor]]:

@@ -34,14 +34,14 @@ def about(name: str, line: str, folders: Sequence[Path] = ()) -> str:
     groups = choices(defaults, folders)
     if groups:
         width = max(map(len, groups))
-        parts.append("\n".join(["choices", *(f"  {group:{width}}  {told}" for group, told in groups.items())]))
+        parts.append("\n".join(["choices", *(f"  {group:{width}}  {names}" for group, names in groups.items())]))
     own = [without_machinery(body), *(defaults_of(*item) for item in chosen(defaults))]
     parts.append("settings\n" + "\n".join(f"  {line}".rstrip() for part in own for line in part.splitlines() if line))
     return "\n\n".join([*parts, OPTIONS] if groups else parts) + "\n"
 
 
 def chosen(defaults: Sequence[str | dict]) -> list[tuple[str, str | None]]:
-    """(group, choice) of a defaults list; None for a group that nothing is chosen of."""
+    """(group, choice) of a defaults list; None for a group without a default."""
     pairs = [next(iter(entry.items())) for entry in defaults if isinstance(entry, dict)]
     return [
         (group.removeprefix("optional "), choice or None)
@@ -52,16 +52,16 @@ def chosen(defaults: Sequence[str | dict]) -> list[tuple[str, str | None]]:
 
 def choices(defaults: Sequence[str | dict], folders: Sequence[Path]) -> dict[str, str]:
     """Group -> its choices, the default first."""
-    told = {}
+    listed = {}
     for group, default in chosen(defaults):
-        found = sorted(
+        names = sorted(
             path.relative_to(folder / group).with_suffix("").as_posix()
             for folder in (CONF, *folders)
             for path in (folder / group).rglob("*.yaml")
         )
         first = [f"{default} (default)"] if default else []
-        told[group] = ", ".join([*first, *(choice for choice in found if choice != default)])
-    return told
+        listed[group] = ", ".join([*first, *(choice for choice in names if choice != default)])
+    return listed
 
 
 def defaults_of(group: str, choice: str | None) -> str:
@@ -74,7 +74,7 @@ def defaults_of(group: str, choice: str | None) -> str:
 
 
 def without_machinery(body: str) -> str:
-    """A config file less what only Hydra reads."""
+    """A config file without what only Hydra reads."""
     kept, inside = [], False
     for line in body.splitlines():
         if re.match(r"\S", line):

@@ -1,4 +1,4 @@
-"""The words of a command line as Hydra takes them: options first, then overrides, texts quoted in Hydra's way."""
+"""The words of a command line in Hydra's form: options first, then overrides, with texts quoted."""
 
 import argparse
 import re
@@ -13,7 +13,7 @@ EXTRA = "+"  # among a command's literal keys: any key that its config does not 
 
 
 class Options(argparse.ArgumentParser):
-    """Hydra's options, wherever they stand on the line; its own parser takes them before the overrides only."""
+    """Hydra's options, anywhere on the line; its own parser takes them before the overrides only."""
 
     def __init__(self) -> None:
         super().__init__(add_help=False, allow_abbrev=False)
@@ -39,7 +39,7 @@ class Options(argparse.ArgumentParser):
 
 
 def quoted(text: str) -> str:
-    """The text as a value of an override, read back character by character: Hydra's quotes, OmegaConf's references."""
+    """The text as a value of an override, with Hydra's quotes and OmegaConf's references escaped."""
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
     text = re.sub(r'(\\*)"', r'\1\1\\"', text)
     trailing = len(text) - len(text.rstrip("\\"))
@@ -56,14 +56,14 @@ def overrides(
     """The overrides that the words of a command line stand for.
 
     Args:
-        words: less the options.
-        positional: the key that words without `=` are the value of; None takes no such words.
+        words: without the options.
+        positional: the key of words without `=`; None accepts no such words.
         several: whether that key is a list.
-        texts: keys whose values are texts also where they look like numbers; quotes around one are Hydra's.
-        literal: keys whose values are taken as they are, quotes included; `EXTRA` stands for all keys after a `+`.
+        texts: keys whose values are text even if they look like numbers; quotes around one are Hydra's.
+        literal: keys whose values are taken verbatim, quotes included; `EXTRA` stands for all keys after a `+`.
 
     Raises:
-        FlixError: a word that is no setting.
+        FlixError: a word that is not a setting.
     """
     found, alone = [], []
     for word in words:
@@ -92,7 +92,7 @@ def overrides(
 def readable(words: Sequence[str]) -> list[str]:
     """The overrides, with quotes around values that Hydra's grammar refuses without: `~/x`, `a=b`, `ünï`, `p(1)`.
 
-    Lists, mappings and what may be a sweep stay as they are.
+    So are those of a list, `[language=sw]`; lists in lists, mappings and what may be a sweep stay as they are.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -106,9 +106,14 @@ def readable(words: Sequence[str]) -> list[str]:
 
     def made_readable(argument: str) -> str:
         key, equals, value = argument.partition("=")
-        if not equals or not value or set(value) & set('"[]{},') or key.startswith("-") or is_readable(argument):
+        if not equals or not value or key.startswith("-") or is_readable(argument):
             return argument
-        whole = f"{key}={quoted(value)}"
+        items = value[1:-1] if value[0] == "[" and value[-1] == "]" else None
+        if items is None:
+            whole = f"{key}={quoted(value)}" if not set(value) & set('"[]{},') else argument
+        else:
+            texts = (item if is_readable(f"{key}={item}") else quoted(item.strip()) for item in items.split(","))
+            whole = f"{key}=[{','.join(texts)}]" if not set(items) & set('"[]{}') else argument
         return whole if is_readable(whole) else argument
 
     return list(map(made_readable, words))

@@ -1,10 +1,10 @@
-"""`flix bank list`: the features of a bank, with their ranks, and what it was trained on."""
+"""`flix bank list`: the features of a bank, with their ranks and sizes, and what it was trained on."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from omegaconf import DictConfig
 
+from flix_lightning.commands.find_bank import find_bank
 from flix_lightning.commands.hydra_shell import start
 from flix_lightning.commands.shell import resolved
 
@@ -14,11 +14,8 @@ def task(config: DictConfig) -> None:
 
     from flix_lightning.adapters.bank import Bank
     from flix_lightning.report.bank import print_bank
-    from flix_lightning.training.runs import find_run
 
-    named = plain["bank"]
-    path = Path(named) if isinstance(named, str) and Path(named).is_file() else None
-    bank = Bank.read(path or find_run("bank", named, plain["runs_dir"]))
+    bank = Bank.read(find_bank("bank", plain["bank"], plain["runs_dir"]))
     per_rank = sum(factor.numel() for factor in bank.factors.values()) // sum(bank.ranks.values())
     print_bank({str(feature): rank for feature, rank in bank.ranks.items()}, per_rank)
     print(f"backbone {bank.backbone or 'without a name'}; {len(bank.modules)} adapted modules; {len(bank.cells)} cells")

@@ -40,7 +40,7 @@ def trained(*overrides: str) -> tuple[Path, dict[str, Any]]:
 
 
 def run_seed(seed: int, file: Path, overrides: Sequence[str]) -> None:
-    """Every record of one seed that the file has not yet."""
+    """Add every record of one seed that the file lacks."""
     from flix_lightning.adapters.bank import Bank
     from flix_lightning.data.benchmarks.benchmark import load_benchmark
     from flix_lightning.evaluation.compositional.methods import Setting, finished, untrained

@@ -15,7 +15,7 @@ from flix_lightning.data.benchmarks.cldr.tasks import TASKS
 
 
 def listing() -> str:
-    """A line a task: its name, its number of languages, their codes."""
+    """One line for each task: its name, its number of languages, their codes."""
     width = max(map(len, CELLS))
     lines = [f"{task:{width}} {len(codes):3}  {' '.join(codes)}" for task, codes in CELLS.items()]
     languages = {code for codes in CELLS.values() for code in codes}
@@ -25,7 +25,7 @@ def listing() -> str:
 def preview(cell: str, split: str, seed: Seed, rows: Count) -> str:
     """A header and the first `rows` examples as `prompt -> target` lines; they are those of `Cldr(..., seed)`.
 
-    Any language that CLDR knows completely will do, not only those of the benchmark's cells.
+    Any language with complete CLDR data is accepted, not only those of the benchmark's cells.
 
     Raises:
         FlixError: `cell` is not `task/language`; unknown task, language or split; a language that has no English name

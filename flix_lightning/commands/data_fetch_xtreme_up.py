@@ -29,9 +29,9 @@ def fetch(url: str, archive: Path, sha256: str | None, under: str, folder: Path)
         bar = bars.add_task(archive.name, total=None)
         checked = download(url, archive, sha256, lambda here, total: bars.update(bar, completed=here, total=total))
     files = unpack(archive, under, folder)
-    told = f"{folder}: {files} files; the archive was checked against {checked}, SHA-256 {digest(archive, 'sha256')}"
+    line = f"{folder}: {files} files; the archive was checked against {checked}, SHA-256 {digest(archive, 'sha256')}"
     archive.unlink()
-    return told
+    return line
 
 
 def fetch_both(

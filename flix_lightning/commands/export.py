@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from flix_lightning.commands.find_bank import find_bank
 from flix_lightning.commands.hydra_shell import start
 from flix_lightning.commands.shell import resolved
 from flix_lightning.common.settings import fill, without
@@ -15,10 +16,9 @@ def task(config: DictConfig) -> None:
     from flix_lightning.adapters.unseen import UnseenLanguage
     from flix_lightning.common.console import quieten
     from flix_lightning.inference.export.folders import export
-    from flix_lightning.training.runs import find_run
 
     quieten()
-    run = find_run("run", plain["run"], plain["runs_dir"])
+    run = find_bank("run", plain["run"], plain["runs_dir"])
     policy = fill("unseen_language", UnseenLanguage, plain["unseen_language"])
     settings = without(plain, "run", "runs_dir", "unseen_language")
     for folder in fill("", export, settings, run=str(run), unseen_language=policy):

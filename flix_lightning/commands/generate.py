@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from flix_lightning.commands.arguments import EXTRA
+from flix_lightning.commands.find_bank import find_bank
 from flix_lightning.commands.hydra_shell import start
 from flix_lightning.commands.shell import resolved
 from flix_lightning.common.errors import FlixError
@@ -24,13 +25,11 @@ def task(config: DictConfig) -> None:
 
     from flix_lightning.adapters.unseen import UnseenLanguage
     from flix_lightning.inference.generate import answer, parse_requests, read_requests, tell
-    from flix_lightning.inference.hub import is_on_hub
-    from flix_lightning.training.runs import find_run
 
     file, typed = check("requests", Location | None, plain["requests"]), request_of(plain)
     if (file is None) == (typed is None):
         raise FlixError("requests: a file, or - for standard input; or one request: task=ner language=sw text=...")
-    run = plain["run"] if is_on_hub(plain["run"]) else find_run("run", plain["run"], plain["runs_dir"])
+    run = find_bank("run", plain["run"], plain["runs_dir"])
     place = "the request" if typed is not None else "standard input" if file == STANDARD_INPUT else file
     if typed is not None:
         asked = parse_requests(place, json.dumps(typed).encode())
@@ -48,7 +47,7 @@ def task(config: DictConfig) -> None:
 
 
 def request_of(plain: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The request that was typed; None where none was."""
+    """The request on the command line; None without one."""
     fields = {key: value for key, value in plain.items() if key not in OWN}
     own = {key: plain[key] for key in ("task", "language", "text") if plain[key] is not None}
     return {**own, **fields} or None

@@ -45,7 +45,7 @@ def names(folders: Sequence[str] = ()) -> list[str]:
 
 
 def combinations(study: str, more: Sequence[str] = (), folders: Sequence[str] = ()) -> list[tuple[str, ...]]:
-    """The overrides of `flix train` for every run of an experiment; none where it lists none.
+    """The overrides of `flix train` for every run of an experiment; empty if it lists none.
 
     Args:
         more: overrides for every run.

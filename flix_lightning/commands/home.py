@@ -1,4 +1,4 @@
-"""`~` in what a person types or writes into a config: the home directory."""
+"""`~` in command lines and configs: the home directory."""
 
 import os
 from collections.abc import Mapping
@@ -12,11 +12,10 @@ HOME = ("~/", f"~{os.sep}")
 
 
 def with_home(value: Any, place: str = "") -> Any:
-    """A config value in which every text that begins with `~/` begins with the user's home, wherever it stands; a
-    task's words apart.
+    """A config value with `~/` at the start of every text replaced by the user's home, except in task templates.
 
     Raises:
-        FlixError: nobody knows where the home is.
+        FlixError: the home directory is unknown.
     """
     if isinstance(value, Mapping):
         return {key: with_home(inner, f"{place}.{key}" if place else str(key)) for key, inner in value.items()}

@@ -1,4 +1,4 @@
-"""How a command starts: Hydra composes its config, and whatever a user got wrong is told in one message."""
+"""The start of a command: Hydra composes its config, and every user error becomes one message."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir, version
-from hydra._internal.utils import _run_hydra  # hydra.main reads sys.argv, which Lightning starts processes with
+from hydra._internal.utils import _run_hydra  # hydra.main reads sys.argv, which Lightning needs unchanged
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
@@ -35,14 +35,14 @@ def start(
     """Compose the config of a command and run `task` on it.
 
     Args:
-        task: a function at the top of a module, so that a launcher can send it to another process.
+        task: a module-level function, so that a launcher can pickle it.
         name: of the command.
         words: of the command line after the name.
         positional, texts, literal: see `arguments.overrides`.
         passed_on: a list in the config that gets the overrides of keys which the config does not have.
 
     Raises:
-        FlixError: a command line that cannot be read, told with the nearest match.
+        FlixError: an invalid command line, with the nearest match.
     """
     parser = Options()
     args = parser.parse_intermixed_args(words)
@@ -59,7 +59,7 @@ def start(
         mine = [override for override in args.overrides if override not in others]
         args.overrides = [*mine, f"{passed_on}=[{','.join(map(quoted, others))}]"]
     version.setbase(VERSION)
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them itself
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
     if not args.multirun:
         task = command(task)  # before Hydra adds a line of its own; in a sweep the other jobs go on
     with explaining(config_name):

@@ -17,7 +17,10 @@ COMMANDS = {
     "studies": "list the experiments behind results/, and train what is missing",
     "data cldr": "list the cells of the embedded benchmark, or show rows of some",
     "data fetch_xtreme_up": "download XTREME-UP",
-    "bank list": "list the features of a bank",
+    "bank list": "list the features of a bank: ranks, sizes",
+    "bank join": "join banks of one backbone",
+    "bank drop": "drop features of a bank",
+    "bank rename": "rename features of a bank",
     "compositional": "the study of two tasks in one example: train, score, tabulate",
     "pretrain": "pretrain the embedded model `tiny` anew",
 }
@@ -30,7 +33,7 @@ flix COMMAND --help shows its settings."""
 
 
 def overview() -> str:
-    """What `flix --help` prints: a line a command."""
+    """What `flix --help` prints: one line for each command."""
     width = max(map(len, COMMANDS))
     return HELP.format(commands="\n".join(f"  {name:{width}}  {line}" for name, line in COMMANDS.items()))
 
@@ -55,7 +58,7 @@ def split(words: list[str]) -> tuple[str, list[str]]:
 
 @command
 def flix(*before: str) -> None:
-    """Run the command line, `before` put in front of it."""
+    """Run the command line, preceded by `before`."""
     words = [*before, *sys.argv[1:]]
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())

@@ -1,4 +1,4 @@
-"""Planned runs, trained side by side: each in a process of its own, its record kept as soon as it is there."""
+"""Planned runs, trained side by side: each in a process of its own, its record copied as soon as it exists."""
 
 import os
 import shlex
@@ -26,8 +26,8 @@ DONE, ELSEWHERE = "done", "another process trains it"
 class Pool:
     """Trains planned runs, each in a process of one thread, and copies every finished record to `results` at once.
 
-    A run that is cut off is continued by the next call; one that finished and was not copied is copied then. Several
-    pools, also on several machines, may share their folders: a run that one of them trains is left to it.
+    An interrupted run is continued by the next call, and a finished record that was not copied is copied then. Several
+    pools, also on several machines, may share their folders: a run that one of them trains is skipped by the others.
 
     Args:
         logs: a folder for what the processes print.
@@ -43,7 +43,7 @@ class Pool:
 
         Args:
             at_once: the number of processes.
-            report: gets each run as it ends, and how: `DONE`, `ELSEWHERE` or why it failed.
+            report: called with each run when it ends, and its end: `DONE`, `ELSEWHERE` or the reason of a failure.
         """
         with ThreadPoolExecutor(at_once) as threads, stopping_on(signal.SIGTERM):
             started = {threads.submit(self._train_one, run): run for run in missing}

@@ -31,7 +31,7 @@ def make_model(steps: Count, batch_size: Count, learning_rate: Positive, seed: S
 
 
 def add_curve(runs: Path) -> None:
-    """Put the runs of the experiment `tiny_curve` into the card of the shipped model."""
+    """Add the runs of the experiment `tiny_curve` to the card of the shipped model."""
     from flix_lightning.models.pretraining.measuring import learning_curve
     from flix_lightning.models.pretraining.shipping import MEASUREMENTS, write_card
     from flix_lightning.models.tiny import FOLDER

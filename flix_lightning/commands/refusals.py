@@ -1,4 +1,4 @@
-"""What Hydra's and a launcher's errors mean to a user, with the nearest match and a remedy that works."""
+"""Errors of Hydra and of launchers as messages for the user, with the nearest match and a remedy."""
 
 import re
 import shlex
@@ -22,25 +22,25 @@ from flix_lightning.common.errors import FlixError, unknown
 
 @contextmanager
 def explaining(config_name: str) -> Iterator[None]:
-    """Raise what Hydra refuses about a config as a user's error."""
+    """Raise Hydra's refusals of a config as user errors."""
     try:
         yield
     except Exception as error:
         module = module_of(error)
         if isinstance(error, HydraException) or module.startswith("hydra._internal"):
             raise explained(error, config_name) from error
-        if module == "hydra.core.utils" or module.startswith("submitit"):  # it came back from a job
+        if module == "hydra.core.utils" or module.startswith("submitit"):  # raised by a job
             raise of_a_job(error) from error
         raise
 
 
 def module_of(error: Exception) -> str:
-    """Where it was raised: Hydra refuses some command lines with exceptions of Python's."""
+    """The module that raised it: Hydra refuses some command lines with Python's exceptions."""
     return [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
 
 
 def explained(error: Exception, config_name: str) -> FlixError:
-    """What Hydra's refusal of a command line means, with the nearest match."""
+    """The message for Hydra's refusal of a command line, with the nearest match."""
     if isinstance(error, OverrideParseException):
         return FlixError(f"cannot read the override {error.override!r}. {remedy(error.override)}")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -56,6 +56,8 @@ def explained(error: Exception, config_name: str) -> FlixError:
     group = CONF / key
     if group.is_dir():
         return FlixError(f"{key}: this command takes no such group; its own are set as {key}=choice, once.")
+    if key in known:  # the default choices have it, those of this command line do not
+        return FlixError(f"{key}: not in the config that is chosen here; where it may be set, +{key}=... adds it.")
     near = get_close_matches(key, known, n=1) or [""]
     parent = near[0].rpartition(".")[0]
     return unknown("config key", key, [name for name in known if name.rpartition(".")[0] == parent])
@@ -95,7 +97,7 @@ def dotted(config: Mapping[str, Any], before: str = "") -> Iterator[str]:
 
 
 def of_a_job(error: Exception) -> Exception:
-    """A job of a SLURM sweep failed: a user's error as it is, another with the place of the jobs' logs."""
+    """The error of a failed job of a SLURM sweep: a user error unchanged, any other with the place of the logs."""
     if message(error) is not None:
         return error
     last = str(error).strip().splitlines()[-1:] or [type(error).__name__]

@@ -3,13 +3,12 @@
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import KeyValidationError, OmegaConfBaseException
-from yaml import YAMLError
 
 from flix_lightning.commands.home import with_home
 from flix_lightning.common.console import tolerate
@@ -23,10 +22,10 @@ NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # what torch says, as 
 
 
 def command(function: Callable) -> Callable:
-    """Run `function` with users' errors told on standard error; exit code 1, or 130 when interrupted.
+    """Run `function` with user errors printed on standard error; exit code 1, or 130 when interrupted.
 
-    Lightning ends an interrupted run with an exit of its own, which has the interrupt as its cause. What is no user's
-    error is a bug and keeps its traceback.
+    Lightning ends an interrupted run with an exit of its own, whose cause is the interrupt. Any other error is a bug
+    and keeps its traceback.
     """
 
     @wraps(function)
@@ -40,17 +39,17 @@ def command(function: Callable) -> Callable:
             print("interrupted; the same command continues the run", file=sys.stderr)
             sys.exit(130)
         except Exception as error:
-            told = message(error)
-            if told is None or os.environ.get(TRACEBACK) == "1":
+            shown = message(error)
+            if shown is None or os.environ.get(TRACEBACK) == "1":
                 raise
-            print(f"error: {told}\n({TRACEBACK}=1 shows where.)", file=sys.stderr)
+            print(f"error: {shown}\n({TRACEBACK}=1 shows where.)", file=sys.stderr)
             sys.exit(1)
 
     return run
 
 
 def message(error: BaseException) -> str | None:
-    """What to tell the user; None for what is no user's error."""
+    """The message for the user; None for a bug."""
     chain = list(causes(error))
     for cause in reversed(chain):
         if isinstance(cause, FlixError):
@@ -61,24 +60,24 @@ def message(error: BaseException) -> str | None:
         if isinstance(cause, OSError) and cause.errno in FULL_OR_CLOSED + NO_PLACE:
             return f"{cause.filename or 'the disk'}: {cause.strerror}."
         if type(cause).__module__.startswith("wandb.errors"):
-            told = " ".join(str(cause).split())
-            return f"logger: W&B says: {told} `wandb login`, WANDB_API_KEY or logger.wandb.offline=true may help."
+            words = " ".join(str(cause).split())
+            return f"logger: W&B says: {words} `wandb login`, WANDB_API_KEY or logger.wandb.offline=true may help."
         if type(cause).__name__ == "MisconfigurationException":  # Lightning's, as of callbacks that need a logger
             return f"trainer: {' '.join(str(cause).split())}"
         if type(cause).__name__ in ("MemoryError", "OutOfMemoryError") or NO_MEMORY in str(cause):
-            told = str(cause).splitlines() or ["out of memory."]
+            lines = str(cause).splitlines() or ["out of memory."]
             return (
-                f"{told[0]} A smaller data.micro_batch_size, data.eval_batch_size or rank, or "
+                f"{lines[0]} A smaller data.micro_batch_size, data.eval_batch_size or rank, or "
                 "trainer.gradient_checkpointing=true needs less."
             )
     return None
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """The plain config with every reference followed.
+    """The plain config with all references resolved.
 
     Raises:
-        FlixError: keys that must be given and are not; names that YAML has read as true, false or null.
+        FlixError: missing keys; names that YAML has read as true, false or null.
     """
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
@@ -89,7 +88,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 
 class Section(dict):
-    """A part of a config that tells which key it lacks.
+    """A part of a config; a missing key is an error with its place.
 
     Args:
         place: of the part in the config.
@@ -109,31 +108,8 @@ class Section(dict):
         raise FlixError(f"config key {self.place}{key} is missing.")
 
 
-def key_values(arguments: Sequence[str], about: str, positional: str | None = None) -> dict[str, Any]:
-    """The `key=value` arguments of a command; `--help` prints `about` and ends it.
-
-    Args:
-        positional: the key that an argument without `=` is the value of.
-
-    Raises:
-        FlixError: an argument that is no `key=value`.
-    """
-    if {"-h", "--help"} & set(arguments):
-        print(about.strip())
-        sys.exit(0)
-    plain = [argument for argument in arguments if "=" not in argument]
-    if len(plain) > (positional is not None):
-        raise FlixError(f"{plain[-1]!r}: arguments are written key=value; --help shows them.")
-    try:
-        found = with_home(OmegaConf.to_container(OmegaConf.from_cli([a for a in arguments if "=" in a])))
-    except YAMLError as error:
-        raise FlixError(f"arguments {' '.join(arguments)!r}: {error}") from error
-    check_names("", found)
-    return {**found, positional: with_home(plain[0])} if plain else found
-
-
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """`error` and what caused it, outermost first; not what it was raised `from None` in the place of."""
+    """`error` and what caused it, outermost first; `raise ... from None` ends the chain."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -1,4 +1,4 @@
-"""`flix studies`: the experiments behind results/, how far each of them is, and a pool that trains the rest."""
+"""`flix studies`: the experiments behind results/, the progress of each, and a pool that trains the rest."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +43,7 @@ def run_studies(
     """
     from flix_lightning.report.comparison import is_run_of
     from flix_lightning.report.results import every_record
-    from flix_lightning.report.studies import state
+    from flix_lightning.report.study_state import state
     from flix_lightning.training.run_directory import fingerprint, run_directory
     from flix_lightning.training.runs import look_at
 
@@ -69,17 +69,17 @@ def run_studies(
 
 
 def in_all(left: Sequence[float | None]) -> str:
-    """What all studies need, one run at a time."""
+    """The time of all studies, one run at a time."""
     return "" if None in left else f" ({duration(sum(left))}, one at a time)"
 
 
 def train_missing(
     missing: Sequence[Planned], processes: int, runs_dir: Path, results: Path, readme: Path | None
 ) -> None:
-    """Train the runs, then make the tables anew.
+    """Train the runs, then regenerate the tables.
 
     Raises:
-        FlixError: some failed, told when all have ended.
+        FlixError: some failed; raised when all have ended.
     """
     from flix_lightning.commands.pool import DONE, ELSEWHERE, Pool
     from flix_lightning.report.results import regenerate

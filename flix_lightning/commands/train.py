@@ -1,4 +1,4 @@
-"""`flix train`: one run, or a sweep of runs, from nothing, from its last checkpoint, or shown when it is finished."""
+"""`flix train`: one run or a sweep of runs: started, continued from the last checkpoint, or shown when finished."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from flix_lightning.training.runs import find_run
 
 
 def refuse_nested_launch(trainer: dict) -> None:
-    """Lightning would start every further process with the whole sweep as its command, and each would sweep again."""
+    """Lightning would start every further process with the command of the whole sweep, and each would sweep again."""
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     launched = {"LOCAL_RANK", "SUBMITIT_EXECUTOR"} & os.environ.keys()
     several = trainer["devices"] not in (1, "1") or trainer["num_nodes"] != 1

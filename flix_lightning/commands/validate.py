@@ -1,4 +1,4 @@
-"""`flix validate`: look through a benchmark's data before it is trained on."""
+"""`flix validate`: inspect a benchmark's data before training."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from flix_lightning.commands.hydra_shell import start
 from flix_lightning.commands.shell import resolved
 from flix_lightning.common.errors import FlixError
 
-EVERY = 1 << 60  # malformed rows are all collected here, not refused one by one
+EVERY = 1 << 60  # malformed rows are collected, not refused
 
 
 def task(config: DictConfig) -> None:

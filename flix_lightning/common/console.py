@@ -1,11 +1,11 @@
-"""What reaches the screen: every character one way or another, warnings that a user can act on, no chatter."""
+"""What reaches the screen: every character in some form, warnings that a user can act on, nothing else."""
 
 import io
 import logging
 import sys
 import warnings
 
-# message beginnings, each with why it does not matter here
+# beginnings of messages, each with the reason to hide it
 IRRELEVANT = (
     ".*isinstance.treespec, LeafSpec.*",  # Lightning's own use of a torch name
     ".*Experiment logs directory.*",  # the run directory is ours, and continued on purpose
@@ -14,12 +14,13 @@ IRRELEVANT = (
     ".*dataloader .* is not resumable.*",  # the order of data is a function of the step: nothing to restore
     ".*srun.*command is available.*",
     ".*``compute`` method of metric.*",  # a process may see no example of a cell; its counts are then zeros
+    ".*inputs will be cast from .* during quantization.*",  # 8-bit products take float16
     ".*sync_dist=True.*",  # scores are summed over processes before they are logged
 )
 
 
 def tolerate() -> None:
-    """Print what a terminal's encoding lacks with backslashes: a result is worth more than its characters."""
+    """Print characters that a terminal's encoding lacks as backslash escapes instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -28,5 +29,6 @@ def tolerate() -> None:
 def quieten() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # which faster kernels a CPU could have
     for message in IRRELEVANT:
         warnings.filterwarnings("ignore", message)

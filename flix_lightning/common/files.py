@@ -1,5 +1,7 @@
 """Files and folders written whole or not at all, and names that stay inside their folder."""
 
+import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,12 +12,14 @@ from urllib.parse import quote
 
 from flix_lightning.common.errors import FlixError
 
+LONGEST = 60  # characters of a part of a name that grows with what a user asks for
+
 
 def plain_name(place: str, name: Any) -> str:
-    """The name, if it can be one of a file.
+    """The name, if a file can have it.
 
     Raises:
-        FlixError: it is no text, or holds what leads elsewhere: a slash, a leading dot, an unprintable character.
+        FlixError: it is not text, or has a slash, a leading dot or an unprintable character.
     """
     if (
         not isinstance(name, str)
@@ -29,9 +33,14 @@ def plain_name(place: str, name: Any) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text as a file's name or a part of one: what leads elsewhere, or some file system refuses, becomes `%..`."""
+    """The text as a file's name or a part of one; characters that some file system refuses become `%..`."""
     plain = "".join(c if c.isprintable() and c not in '/\\%:*?"<>|' else quote(c, safe="") for c in text)
     return "%2E" + plain[1:] if plain.startswith(".") else plain
+
+
+def shortened(name: str) -> str:
+    """The name, or where it is longer than `LONGEST` its beginning with a digest of the whole."""
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def make_directory(path: Path) -> None:
@@ -50,7 +59,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all; it is on the disk, under its name, when this returns.
 
     Raises:
-        FlixError: the file system refuses (full, read-only); what stood there before still stands.
+        FlixError: the file system refuses (full, read-only); an existing file is then unchanged.
     """
     if not path.name:
         raise FlixError(f"{str(path)!r} names no file.")
@@ -70,20 +79,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
         try:
             partial.unlink(missing_ok=True)
         except OSError:
-            pass  # a read-only file system keeps what it has
-        raise FlixError(
-            f"cannot write {str(path)!r}: {error.strerror}. What was saved before is whole; when there is room, the "
-            "same command continues."
-        ) from error
+            pass  # a read-only file system
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = " What was saved before is whole; when there is room, the same command continues." if full else ""
+        raise FlixError(f"cannot write {str(path)!r}: {error.strerror}.{hint}") from error
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A new folder to fill that then takes the place of `path`; an error on the way leaves all as it was.
+    """A new folder to fill, which then replaces `path`; an error leaves `path` unchanged.
 
     Raises:
         FlixError: something else lies at `path`.
     """
+    if not path.name:
+        raise FlixError(f"{str(path)!r} names no folder of its own.")
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

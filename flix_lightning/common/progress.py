@@ -1,4 +1,4 @@
-"""How far a command is, on standard error: a bar on a terminal, a line at least every ten seconds in a log file."""
+"""Progress of a command on standard error: a bar on a terminal, a line at least every ten seconds in a log file."""
 
 import sys
 import time
@@ -14,17 +14,17 @@ Item = TypeVar("Item")
 
 
 def on_terminal() -> bool:
-    """Whether somebody watches."""
+    """Whether standard error is a terminal."""
     return sys.stderr.isatty()
 
 
 def tell(line: str) -> None:
-    """A line for who reads a log."""
+    """Print a line for readers of a log."""
     print(line, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
-    """As a person says it: `45 s`, `12 min`, `1 h 05 min`."""
+    """In words: `45 s`, `12 min`, `1 h 05 min`."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -32,7 +32,7 @@ def duration(seconds: float) -> str:
 
 
 class Pace:
-    """When the next line is due, and how fast the work goes."""
+    """When the next line is due, and the speed of the work."""
 
     def __init__(self) -> None:
         self.began = self._told = time.monotonic()
@@ -46,12 +46,12 @@ class Pace:
         return True
 
     def left(self, done: int, total: int) -> str:
-        """The time that is left if the rest goes as what is done."""
+        """The time left at the speed so far."""
         return duration((time.monotonic() - self.began) / max(1, done) * (total - done))
 
 
 def track(items: Iterable[Item], what: str, total: int, shown: bool = True) -> Iterator[Item]:
-    """The items, telling how many of `total` are done; `what` names the work."""
+    """The items, with progress over `total` shown; `what` names the work."""
     if not shown:
         yield from items
     elif on_terminal():

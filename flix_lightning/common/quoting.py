@@ -1,4 +1,4 @@
-"""Words that YAML takes for something else: `no`, the code of Norwegian, is false there until it is quoted."""
+"""Words that YAML reads as another type: `no`, the code of Norwegian, is false unless it is quoted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +34,7 @@ def check_names(place: str, value: Any) -> None:
 
 
 def hint(value: Any) -> str:
-    """What may have gone wrong where a text was expected and `value` stands, or stands in the mapping."""
+    """What may have gone wrong where text was expected and `value` was read, or is in the mapping."""
     for inner in value.values() if isinstance(value, Mapping) else (value,):
         if _odd(inner):
             return f" YAML reads {READ[inner][1]} as {READ[inner][0]}; quote what is a name: {READ[inner][2]}."

@@ -1,4 +1,4 @@
-"""Settings: arguments that pydantic checks against their annotations; a wrong one is told in a line, by its place."""
+"""Settings: arguments that pydantic checks against their annotations; an error is one line with the place."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
@@ -18,6 +18,7 @@ FAR = 1 << 31  # a limit of what can be counted here, not of what makes sense
 Count = Annotated[int, Ge(1), Lt(FAR)]
 Natural = Annotated[int, Ge(0), Lt(FAR)]
 Seed = Annotated[int, Ge(0), Lt(1 << 32)]
+Finite = Annotated[float, AllowInfNan(False)]
 Positive = Annotated[float, AllowInfNan(False), Gt(0)]
 NotNegative = Annotated[float, AllowInfNan(False), Ge(0)]
 Probability = Annotated[float, Ge(0), Le(1)]
@@ -34,8 +35,8 @@ Target = TypeVar("Target", bound=Callable)
 def checked(place: str) -> Callable[[Target], Target]:
     """A decorator for classes and functions: pydantic checks their arguments before they are called.
 
-    "8" is no number and true is no 1; a whole number may stand for a number, a list for a tuple. What a config cannot
-    hold, as models and benchmarks, is passed as it is.
+    Strict: "8" is not a number and true is not 1; but a whole number is a number, and a list becomes a tuple. What a
+    config cannot hold, as models and benchmarks, is passed unchecked.
 
     Args:
         place: of the arguments in the config, for messages; empty at the top.
@@ -63,7 +64,7 @@ def checked(place: str) -> Callable[[Target], Target]:
 
 
 def fill(place: str, target: Callable, section: Mapping[str, Any], /, **known: Any):
-    """`target(**section, **known)`, the section checked as by `checked`, also where `target` is somebody else's.
+    """`target(**section, **known)`, the section checked as by `checked`; `target` may be any library's.
 
     Args:
         place: of the section in the config, for messages; empty at the top.
@@ -98,6 +99,13 @@ def without(section: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in section.items() if key not in keys}
 
 
+def plain(value: Any) -> Any:
+    """A config value as dicts, lists and what these hold: other libraries copy and write no mappings of our own."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    return list(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
 def _values(place: str, target: Callable, given: Mapping[str, Any], known: Mapping[str, Any] = {}) -> dict[str, Any]:
     """The given arguments, checked."""
     before = f"{place}." if place else ""
@@ -116,7 +124,7 @@ def _values(place: str, target: Callable, given: Mapping[str, Any], known: Mappi
 
 @cache
 def _hints(target: Callable) -> dict[str, Any]:
-    """Argument -> annotation; none where another library's annotations name what it does not import."""
+    """Argument -> annotation; empty if annotations of another library cannot be resolved."""
     try:
         return get_type_hints(target.__init__ if isinstance(target, type) else target, include_extras=True)
     except (NameError, AttributeError, TypeError):
@@ -144,7 +152,7 @@ def _checkable(hint: Any) -> Any:
 
 
 def _refusal(place: str, hint: Any, value: Any, loc: Sequence[int | str]) -> FlixError:
-    """What is wrong with a value, at the place inside that pydantic found.
+    """The error for a value, at the place inside it that pydantic reports.
 
     Args:
         loc: keys and indices, among them pydantic's names for the options of a union, which are skipped; ends in
@@ -183,7 +191,7 @@ def _inside(hint: Any, value: Any) -> tuple[Any, ...]:
 
 
 def describe(hint: Any, value: Any) -> str:
-    """What an annotation allows, as a user reads it who gave `value`."""
+    """What an annotation allows, in words, for the message about `value`."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         documented = [limit.documentation for limit in hint.__metadata__ if isinstance(limit, Doc)]
@@ -206,10 +214,10 @@ def _limited(noun: str, limits: Sequence[Any], value: Any) -> str:
     bounds = {name: getattr(limit, name) for limit in limits for name in LIMITS if hasattr(limit, name)}
     if bounds.keys() == {"ge", "le"}:
         return f"{noun} in [{bounds['ge']}, {bounds['le']}]"
-    told = []
+    ranges = []
     for name, bound in bounds.items():
         if bound < FAR:
-            told.append(f"{LIMITS[name]} {bound}")
+            ranges.append(f"{LIMITS[name]} {bound}")
         elif isinstance(value, int | float) and value >= bound:
-            told.append(f"{LIMITS[name]} 2^{bound.bit_length() - 1}")
-    return f"{noun} {' and '.join(told)}".strip()
+            ranges.append(f"{LIMITS[name]} 2^{bound.bit_length() - 1}")
+    return f"{noun} {' and '.join(ranges)}".strip()

@@ -1,4 +1,4 @@
-"""The object that a config section with a `_target_` names, and whose classes a config may name at all."""
+"""Objects from config sections with a `_target_`, and the packages whose classes a config may name."""
 
 from collections.abc import Collection, Mapping
 from importlib import import_module
@@ -6,7 +6,7 @@ from inspect import signature
 from typing import Any, get_type_hints
 
 from flix_lightning.common.errors import FlixError
-from flix_lightning.common.settings import fill, without
+from flix_lightning.common.settings import fill, plain, without
 
 OWN = ("flix_lightning", "lightning")  # packages whose classes any config may name
 
@@ -15,14 +15,14 @@ COMPOSED: Trust = None  # the user wrote the config and may name any importable 
 
 
 def construct(place: str, section: Mapping[str, Any], kind: type, trust: Trust, /, **known: Any):
-    """The object that a section with a `_target_` names: a class, or a function that says what it returns.
+    """The object that a section with a `_target_` names: a class, or a function with an annotated return type.
 
-    A config that came with somebody's run makes objects of this project's and Lightning's classes, and of packages that
-    the user trusts; nothing else is even imported.
+    A config that came with somebody's run may name classes of this project, of Lightning and of packages that the user
+    trusts; nothing else is imported.
 
     Args:
         place: of the section in the config.
-        kind: what the target has to give.
+        kind: the class that the object must have.
         trust: packages named by the user; `COMPOSED` for a config that the user wrote.
         known: arguments that do not come from the config, for targets that take them.
 
@@ -38,7 +38,7 @@ def construct(place: str, section: Mapping[str, Any], kind: type, trust: Trust, 
             f"annotated with `-> {kind.__name__}`."
         )
     taken = signature(target).parameters
-    arguments = without(section, "_target_")
+    arguments = plain(without(section, "_target_"))
     try:
         made = fill(place, target, arguments, **{name: value for name, value in known.items() if name in taken})
     except Exception as error:
@@ -46,7 +46,7 @@ def construct(place: str, section: Mapping[str, Any], kind: type, trust: Trust, 
             raise
         raise FlixError(f"{place}: {path} refuses its arguments: {_in_a_line(error)}") from error
     if not isinstance(made, kind):
-        raise FlixError(f"{place}._target_: {path!r} gave a {type(made).__name__}, which is no {kind.__name__}.")
+        raise FlixError(f"{place}._target_: {path!r} gave a {type(made).__name__}, which is not a {kind.__name__}.")
     return made
 
 

@@ -1,4 +1,4 @@
-"""Versions of other packages, for what is kept with a result."""
+"""Versions of other packages, kept with results."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -15,9 +15,9 @@ class TrainBatch:
 
     Attributes:
         inputs: `input_ids`, `attention_mask`, `labels`, (rows, length) each.
-        step: which global batch this is a part of.
+        step: of the global batch that this is a part of.
         global_cells: the cells of the whole global batch, in order.
-        positions: (rows,), where this share's rows stand in the global batch.
+        positions: (rows,), indices of this share's rows in the global batch.
         global_targets: target tokens in the whole global batch.
         places: (2, places), see `target_places`.
     """
@@ -40,15 +40,17 @@ class EvalBatch:
 
     Attributes:
         inputs: `input_ids`, `attention_mask`, (rows, length) each.
-        cells, ids, targets: one an example.
-        limits: tokens, where each one's answer stops.
-        counted: False for a batch that another process scores, walked through only to keep step with it.
+        cells, ids, targets: one for each example.
+        rows: the example's number in its cell's split.
+        limits: the most tokens that each answer may have.
+        counted: False for a batch that another process scores; it is processed only to stay in step.
     """
 
     inputs: dict[str, Tensor]
     cells: list[Cell]
     ids: list[str]
     targets: list[str]
+    rows: list[int]
     limits: list[int]
     counted: bool = True
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -48,16 +48,16 @@ class Batching:
     """Sizes of batches.
 
     Args:
-        batch_size: examples a step, all processes and micro-batches together.
-        micro_batch_size: examples a process takes at once; by default its whole share.
+        batch_size: examples of a step, all processes and micro-batches together.
+        micro_batch_size: examples that a process computes at once; by default its whole share.
         bucket: steps whose batches are sorted by length together.
         eval_batch_size: examples generated at once.
-        eval_batch_tokens: fewer where their prompts and longest answers, padded, would be more tokens than that. Only
-            scoring has such a budget: a training batch's examples do not depend on their lengths.
+        eval_batch_tokens: the most tokens of prompts and longest answers, padded, at once; fewer examples are then
+            generated at once. For scoring only: the examples of a training batch do not depend on their lengths.
         max_prompt_tokens: longer prompts lose their end; the number cut is counted.
         workers: loader processes.
-        stream_chunk: training cells of more rows are read and tokenised that many rows at a time, while training, and
-            are walked in that order, each chunk in a seeded order of its own; by default every cell is tokenised first.
+        stream_chunk: training cells with more rows are read and tokenised in chunks of this many, while training; the
+            chunks are used in order, each in a seeded order of its own. By default every cell is tokenised first.
     """
 
     batch_size: Count
@@ -70,7 +70,7 @@ class Batching:
     stream_chunk: Count | None = None
 
     def micro_batches(self, processes: int) -> int:
-        """Micro-batches that a process walks through in one step.
+        """Micro-batches of a process in one step.
 
         Raises:
             FlixError: the batch does not divide evenly.
@@ -83,6 +83,16 @@ class Batching:
                 f"of {micro}; choose sizes that do."
             )
         return share // micro
+
+
+class ScoredRow(NamedTuple):
+    """An example to be scored: the tokens of its longest answer, its cell and number there, and its tokens."""
+
+    limit: int
+    cell: Cell
+    row: int
+    example: Example
+    encoded: Encoded
 
 
 class _TrainShares(Dataset):
@@ -152,7 +162,7 @@ class MixtureDataModule(LightningDataModule):
         )
 
     def prepare_data(self) -> None:
-        """Tokenise what is not yet kept: one process a machine does, the others wait."""
+        """Tokenise what is not cached yet: one process of each machine does, the others wait."""
         for cell in self._told(self.mixture.train, "training"):
             self.tokenised.encoded(cell, "train")
 
@@ -174,14 +184,14 @@ class MixtureDataModule(LightningDataModule):
         )
 
     def _told(self, cells: Sequence[Cell], split: str) -> Iterator[Cell]:
-        """The cells, whose rows are tokenised now where they are not yet kept."""
+        """The cells, with progress shown while their rows are tokenised."""
         return track(cells, f"tokenising: {split} cell", len(cells), self.shown)
 
     def _length(self, cell: int, row: int) -> int:
         return self.tokenised.encoded(self.mixture.train[cell], "train").length(row)
 
     def train_dataloader(self) -> DataLoader:
-        """From the step that the trainer stands at, so that resuming needs no loader state."""
+        """Starts at the trainer's step, so that resuming needs no loader state."""
         trainer = self.trainer
         shares = _TrainShares(self, trainer.global_rank, trainer.world_size)
         steps = _Steps(trainer.global_step, shares.micro_batches)
@@ -191,7 +201,7 @@ class MixtureDataModule(LightningDataModule):
         return self._scoring_loader(self.validated_cells, "validation")
 
     def score(self, cells: Sequence[Cell], split: str) -> None:
-        """Say what the next test pass scores: those of `cells` that have rows of `split`.
+        """Set what the next test pass scores: those of `cells` that have rows of `split`.
 
         Raises:
             FlixError: none has.
@@ -219,12 +229,12 @@ class MixtureDataModule(LightningDataModule):
     def _scoring_loader(self, cells: Sequence[Cell], split: str) -> DataLoader:
         """Mixed batches of all examples of `cells`, sorted by length; each process takes every n-th one.
 
-        The batches are those of one process, so that the answers are too, to the last bit. All processes get the same
-        number: who has none left repeats one, not counted. Processes that share one sharded backbone have to walk
-        through the same batches together; there only the first one counts.
+        The batches are those of a single process, so the answers are bit for bit the same. All processes get the same
+        number: one with none left repeats a batch that is not counted. Processes that share one sharded backbone
+        process the same batches together, and only the first one counts them.
         """
         rows, sizes = self._scored_rows(cells, split), self.batching
-        lengths = [(limit, padded(length)) for limit, length, *_ in rows]
+        lengths = [(row.limit, padded(len(row.encoded.prompt))) for row in rows]
         cuts = batches_within(lengths, sizes.eval_batch_size, sizes.eval_batch_tokens)
         batches = [rows[cut] for cut in cuts]
         rank, processes = self.trainer.global_rank, self.trainer.world_size
@@ -234,16 +244,17 @@ class MixtureDataModule(LightningDataModule):
         mine = [self._scoring_batch(batches[n % len(batches)], n < len(batches)) for n in numbers]
         return DataLoader(mine, batch_size=None)
 
-    def _scored_rows(self, cells: Sequence[Cell], split: str) -> list[tuple[int, int, Cell, Example, Encoded]]:
-        """(longest target, length of prompt, cell, example, tokens) of every example, those of like length together."""
-        rows: list[tuple[int, int, Cell, Example, Encoded]] = []
+    def _scored_rows(self, cells: Sequence[Cell], split: str) -> list[ScoredRow]:
+        """Every example, sorted by length."""
+        rows: list[ScoredRow] = []
         for cell in self._told(cells, split):
             limit = self.benchmark.tasks[cell.task].max_target_tokens
             pairs = zip(self.benchmark.examples(cell, split), self.tokenised.encoded(cell, split), strict=True)
-            rows += [(limit, len(encoded.prompt), cell, example, encoded) for example, encoded in pairs]
-        return sorted(rows, key=lambda row: (row[0], row[1], row[3].id))
+            rows += [ScoredRow(limit, cell, row, *pair) for row, pair in enumerate(pairs)]
+        return sorted(rows, key=lambda row: (row.limit, len(row.encoded.prompt), row.example.id))
 
-    def _scoring_batch(self, rows: list[tuple[int, int, Cell, Example, Encoded]], counted: bool) -> EvalBatch:
-        limits, _, cells, examples, encoded = (list(column) for column in zip(*rows))
+    def _scoring_batch(self, rows: Sequence[ScoredRow], counted: bool) -> EvalBatch:
+        limits, cells, numbers, examples, encoded = (list(column) for column in zip(*rows))
         inputs = generation_batch(encoded, self.tokenizer.pad_token_id, self.tokenised.is_encoder_decoder)
-        return EvalBatch(inputs, cells, [e.id for e in examples], [e.target for e in examples], limits, counted)
+        ids, targets = [example.id for example in examples], [example.target for example in examples]
+        return EvalBatch(inputs, cells, ids, targets, numbers, limits, counted)

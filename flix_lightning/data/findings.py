@@ -24,7 +24,7 @@ class Lengths(NamedTuple):
 
 @dataclass
 class Findings:
-    """What one split of a cell holds; all but the lengths are numbers of rows.
+    """The findings of one split of a cell; all but the lengths are numbers of rows.
 
     Attributes:
         rows: readable ones.
@@ -33,12 +33,12 @@ class Findings:
         duplicates: prompt and target are those of an earlier row.
         overlap: the prompt is that of a training row of the cell.
         empty_targets: of nothing but white space.
-        unknown: the target has a token that stands for what the tokenizer does not know, so that no model can write it.
-        changed: the tokenizer gives the target back as another text, white space around it apart: no answer can match
-            it. Those with unknown tokens are among them.
+        unknown: the target has an unknown token, which no model can generate.
+        changed: decoding the target's tokens gives another text, surrounding white space aside, so no answer can match
+            it; includes targets with unknown tokens.
         replacement: a U+FFFD, left by an earlier conversion.
-        control: a control character, tabs and line ends apart.
-        not_nfc: letters and marks not composed (Unicode NFC), which no metric and few tokenizers take for equal.
+        control: a control character other than tabs and line ends.
+        not_nfc: not in Unicode NFC; metrics and most tokenizers treat composed and decomposed text as different.
         change: the first changed target, and what it becomes.
         error: why the split cannot be read.
     """
@@ -62,7 +62,7 @@ class Findings:
     error: str | None = None
 
     def counts(self) -> dict[str, int]:
-        """Name -> number of rows, of everything that is counted beside the rows themselves."""
+        """Name -> number of rows, for every count but that of the rows."""
         names = [f.name for f in fields(self) if f.type is int and f.name != "rows"]
         return {name: getattr(self, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""Looks through a benchmark's cells for what is wrong with them: lengths, truncation, duplicates, overlap, encoding."""
+"""Inspects a benchmark's cells for faults: lengths, truncation, duplicates, overlap, encoding."""
 
 import hashlib
 import re
@@ -26,9 +26,8 @@ class Inspector:
 
     Args:
         benchmark: theirs.
-        tokenizer: of the model that is to be trained.
-        is_encoder_decoder: its kind.
-        max_prompt_tokens: the limit of prompts; that of targets is their task's.
+        tokenizer, is_encoder_decoder: of the model to be trained.
+        max_prompt_tokens: the limit of prompts; tasks have that of targets.
 
     Raises:
         FlixError: a limit below 1.
@@ -80,7 +79,7 @@ class Inspector:
 
 
 def _look(found: Findings, row: Example, seen: set[bytes], trained: set[bytes]) -> None:
-    """Count a row and what is wrong with its text."""
+    """Count a row and the faults of its text."""
     found.rows += 1
     pair, prompt = digest(row.prompt, row.target), digest(row.prompt)
     found.duplicates += pair in seen
@@ -97,5 +96,5 @@ def _look(found: Findings, row: Example, seen: set[bytes], trained: set[bytes]) 
 
 
 def digest(*texts: str) -> bytes:
-    """Eight bytes that stand for texts: a set of them is small, and a chance match of two among a million unlikely."""
+    """An 8-byte hash of texts: a set of these is small, and a collision among a million unlikely."""
     return hashlib.blake2b("\0".join(texts).encode("utf8"), digest_size=8).digest()

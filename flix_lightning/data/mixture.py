@@ -24,7 +24,7 @@ class Mixture:
     """The cells that train, and those of the same study that are only scored.
 
     Args:
-        earlier: cells that the bank at hand was trained on before; they are seen, too.
+        earlier: cells that the bank was trained on before; they count as seen.
     """
 
     train: tuple[Cell, ...]
@@ -53,7 +53,7 @@ class Mixture:
             trainable: the cells that have training rows, all of them when not given; the others are zero-shot.
 
         Raises:
-            FlixError: a name that the benchmark has not, or nothing left to train.
+            FlixError: a name that the benchmark does not have, or nothing left to train.
         """
         by_task, names = (languages, ALL) if isinstance(languages, Mapping) else ({}, languages)
         studied_tasks = _chosen("mixture.tasks", tasks, {c.task for c in cells})
@@ -80,7 +80,7 @@ class Mixture:
         return self.train + self.zero_shot
 
     def group(self, cell: Cell) -> str:
-        """How `cell` stands to training: only an unseen combination has all of its features trained.
+        """How `cell` relates to training. All features of an unseen combination are trained.
 
         Where several are untrained, the group is named after the language, else the task, else the first further axis.
         """
@@ -102,7 +102,7 @@ class Mixture:
 
 
 def in_order(groups: Iterable[str]) -> list[str]:
-    """Each of the groups once, as tables have them: seen, unseen combination, unseen language, unseen task, others."""
+    """The groups, once each, in the order of tables: seen, unseen combination, unseen language, unseen task, others."""
     return sorted(set(groups), key=lambda group: (GROUPS.index(group) if group in GROUPS else len(GROUPS), group))
 
 

@@ -1,7 +1,7 @@
-"""From a request to what training had for it: values on all axes, and a prompt in the same words, cut at one length."""
+"""From a request to the inputs that training had: values on all axes, and a prompt in the same words and length."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from string import Formatter
 from typing import Any
 
@@ -16,7 +16,7 @@ TEXT = "text"  # how a request may call the only field of a prompt
 
 @dataclass(frozen=True)
 class Prompting:
-    """What decides a prompt and the values on further axes beside the task; a bank keeps it.
+    """What determines prompts and values on further axes, beside the task; a bank keeps it.
 
     Args:
         words: code -> language in words, of every language that the benchmark has.
@@ -32,7 +32,7 @@ class Prompting:
 
     @staticmethod
     def of(benchmark: Benchmark, max_tokens: int) -> "Prompting":
-        """That of a benchmark's examples."""
+        """The prompting of a benchmark's examples."""
         return Prompting(dict(benchmark.words), benchmark.axes.fields, benchmark.axes.tables, max_tokens)
 
     @staticmethod
@@ -42,11 +42,30 @@ class Prompting:
         return Prompting(**{**stored, "tables": tables})
 
     def after(self, earlier: "Prompting | None") -> "Prompting":
-        """This one, with what only `earlier` knows."""
+        """This one, completed by the words, fields and tables of `earlier`."""
         if earlier is None:
             return self
         own = {name: {**getattr(earlier, name), **getattr(self, name)} for name in ("words", "fields", "tables")}
         return Prompting(**own, max_tokens=self.max_tokens)
+
+    def renamed(self, name: Callable[[str, str], str], languages: Iterable[str]) -> "Prompting":
+        """The same prompts under other names.
+
+        Args:
+            name: (axis, old value) -> new value.
+            languages: those that get another name; each keeps its words.
+        """
+        moved = {code: name("language", code) for code in languages}
+        words = {
+            code: words for code, words in self.words.items() if code not in {**moved, **dict.fromkeys(moved.values())}
+        }
+        said = {new: in_words(old, self.words) for old, new in moved.items()}
+        words |= {code: spoken for code, spoken in said.items() if spoken != in_words(code, {})}
+        tables = {
+            axis: (other, {name(other, key): name(axis, value) for key, value in table.items()})
+            for axis, (other, table) in self.tables.items()
+        }
+        return replace(self, words=words, tables=tables)
 
     def attributes(
         self, task: str, language: str, given: Mapping[str, Any], axes: Mapping[str, set[str]]

@@ -1,4 +1,4 @@
-"""What rows a cell's split has, in one number: equal for equal examples in the same order, wherever they lie."""
+"""Digests of the rows of a cell's split: equal for equal examples in the same order, wherever they are stored."""
 
 import hashlib
 import json
@@ -49,6 +49,6 @@ class RowDigests:
         store = TokenStore(self.caching)
         if known and store.shares:
             key = short(json.dumps([self.fingerprint(*place) for place in known]))
-            told = store.text(f"{key}.digests", lambda: "\n".join(self.digest(*p) for p in known))
-            found = dict(zip(known, told.split(), strict=True))
+            digests = store.text(f"{key}.digests", lambda: "\n".join(self.digest(*p) for p in known))
+            found = dict(zip(known, digests.split(), strict=True))
         return {place: found.get(place) or self.digest(*place) for place in places}

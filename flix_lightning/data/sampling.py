@@ -1,6 +1,6 @@
-"""Which examples stand in the global batch of a step: a pure function of (seed, sizes, probabilities, step).
+"""The examples of the global batch of a step: a pure function of (seed, sizes, probabilities, step).
 
-World size, micro-batches, workers and restarts do not enter, and any step is found in O(log steps) time.
+It does not depend on world size, micro-batches, workers and restarts, and any step is found in O(log steps) time.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ class Draws(NamedTuple):
 class Urn:
     """Cells drawn without replacement from an urn that holds each in proportion to its probability.
 
-    The urn's draws are halved again and again: how many draws of each cell fall into the first half of a block is a
-    hypergeometric draw, seeded by the block. So the number of draws of every cell before any window is known without
-    walking there, and realised proportions stay closer to the asked ones than independent draws would.
+    Draws are halved recursively: the number of draws of each cell in the first half of a block is hypergeometric,
+    seeded by the block. So the number of draws of every cell before any window is known without enumerating them, and
+    realised proportions are closer to the requested ones than with independent draws.
 
     Args:
         probabilities: (cells,), summing to 1.
@@ -73,9 +73,9 @@ def _apportion(probabilities: np.ndarray, total: int) -> np.ndarray:
 
 
 def permuted(places: np.ndarray, size: int, key: int) -> np.ndarray:
-    """Where a seeded permutation of range(size) sends `places`, without ever laying the permutation out.
+    """The images of `places` under a seeded permutation of range(size), which is never stored.
 
-    A Feistel network permutes the next power of four; whoever lands outside the range walks on until inside.
+    A Feistel network permutes the next power of four; an image outside the range is permuted again until it is inside.
     """
     half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
     mask = np.uint64((1 << half) - 1)
@@ -106,7 +106,7 @@ def batches_within(lengths: Sequence[tuple[int, ...]], rows: int, tokens: int | 
     Args:
         lengths: of each row's parts; every part is padded to the longest of the batch.
         rows: the most in a batch.
-        tokens: the most in a batch; a row that is longer stands alone.
+        tokens: the most in a batch; a longer row is a batch of its own.
     """
     starts, longest = [0], (0,)
     for place, parts in enumerate(lengths):
@@ -121,18 +121,17 @@ def batches_within(lengths: Sequence[tuple[int, ...]], rows: int, tokens: int | 
 class GlobalBatches:
     """The global batch of every step.
 
-    Each cell is walked in seeded permutations of its own: no example comes again before the cell's pass has ended.
-    The draws of `bucket` steps are sorted by length, cut into batches and put in random order, so that a batch pads
-    little.
+    Each cell is traversed in seeded permutations: no example repeats within a pass over its cell. The draws of `bucket`
+    steps are sorted by length, cut into batches and shuffled, which keeps padding small.
 
     Args:
         sizes: training examples of each cell.
         probabilities: (cells,), the sampling probabilities.
-        batch_size: examples a step, all processes together.
+        batch_size: examples of a step, all processes together.
         seed: of the order.
         bucket: steps whose batches are made together; 1 does not look at lengths.
         length: (cell number, row number) -> length, needed when `bucket` is above 1.
-        chunk: a cell of more rows is walked in chunks of that many, in their order; the permutations are the chunks'.
+        chunk: a cell with more rows is traversed in chunks of this many, in order, each with permutations of its own.
     """
 
     def __init__(
@@ -176,7 +175,7 @@ class GlobalBatches:
         return [Draws(cells[batch], rows[batch]) for batch in batches]
 
     def _rows(self, cell: int, start: int, count: int) -> np.ndarray:
-        """The rows at places start .. start + count of a cell's walk."""
+        """The rows start .. start + count of a cell's traversal."""
         size = self.sizes[cell]
         chunk = size if self.chunk is None else min(self.chunk, size)
         passes, inside = np.divmod(np.arange(start, start + count), size)

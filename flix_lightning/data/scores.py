@@ -1,4 +1,4 @@
-"""Per-cell scores: one metric a cell, summed exactly over processes, and their means."""
+"""Scores by cell: one metric for each, summed exactly over processes, and their means."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -9,6 +9,11 @@ from flix_lightning.common.targets import COMPOSED
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.metrics import make_metric
 from flix_lightning.data.tasks import Task
+
+
+def scored(text: str) -> str:
+    """What is scored of an answer or a target: white space around it is no part of it, since decoding may lose it."""
+    return text.strip()
 
 
 class CellScores(nn.Module):
@@ -27,9 +32,9 @@ class CellScores(nn.Module):
         )
 
     def update(self, cells: Sequence[Cell], predictions: Sequence[str], targets: Sequence[str]) -> None:
-        """Count answers; white space around either side is no part of it, since decoding may lose it."""
+        """Add answers; both sides as `scored` gives them."""
         for number, prediction, target in zip((self._number[c] for c in cells), predictions, targets, strict=True):
-            self.metrics[number].update([prediction.strip()], [target.strip()])
+            self.metrics[number].update([scored(prediction)], [scored(target)])
 
     def compute(self) -> dict[Cell, float]:
         """Cell -> score in 0 to 100. Every process must call this: it sums over them."""

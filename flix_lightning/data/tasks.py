@@ -1,4 +1,4 @@
-"""What a task is: the words of its prompt and target, how its answers are scored, how long they may get."""
+"""A task: the templates of its prompt and target, the metric of its answers, their greatest length."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class Task:
         codes: fields, beside `language`, that hold codes of languages and stand in prompts in words.
 
     Raises:
-        FlixError: a template that is none.
+        FlixError: an invalid template.
     """
 
     name: Text
@@ -50,9 +50,14 @@ class Task:
                     raise FlixError(f"task {self.name!r}: in {template!r} a field is written {{name}}; got {field!r}.")
 
     @property
+    def metric_path(self) -> str:
+        """The metric's name, or that of its class with its modules'."""
+        return self.metric if isinstance(self.metric, str) else self.metric["_target_"]
+
+    @property
     def metric_name(self) -> str:
         """The metric as tables show it."""
-        return self.metric if isinstance(self.metric, str) else self.metric["_target_"].rpartition(".")[2]
+        return self.metric_path.rpartition(".")[2]
 
     def render(self, language: str, **fields: Any) -> str:
         """The model's input for one example.
@@ -94,7 +99,7 @@ class Task:
 def check_text(*texts: str) -> None:
     """
     Raises:
-        FlixError: a lone surrogate, which is half a character: no tokenizer takes it and no file can hold it.
+        FlixError: a lone surrogate, half a character, which neither tokenizers nor UTF-8 files accept.
     """
     for text in texts:
         try:

@@ -32,7 +32,8 @@ def gather(joint: str, extended: str, base: str) -> Found:
         FlixError: a run is unfinished.
     """
     runs = {"joint": joint, "extended": extended}
-    records = {label: {key: read_record(Path(run))[key] for key in KEPT} for label, run in runs.items()}
+    found = {label: read_record(Path(run)) for label, run in runs.items()}
+    records = {label: {key: record[key] for key in KEPT if key in record} for label, record in found.items()}
     banks = Bank.read(Path(base)), Bank.read(Path(extended))
     features = {"of_base": len(banks[0].ranks), "unchanged": unchanged_features(*banks), "in_all": len(banks[1].ranks)}
     return {**records, "features": features}

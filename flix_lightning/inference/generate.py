@@ -1,4 +1,4 @@
-"""Answer a file of requests, each of any task and language, by a finished run."""
+"""Answers of a finished run to requests of any task and language."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ def read_requests(path: str) -> list[dict[str, Any]]:
     """The requests of a file.
 
     Raises:
-        FlixError: the file cannot be read, or a line is no request; with its number.
+        FlixError: the file cannot be read, or a line is not a request; with its number.
     """
     try:
         content = Path(path).read_bytes()
@@ -36,9 +36,9 @@ def parse_requests(place: str, content: bytes) -> list[dict[str, Any]]:
         place: where they come from, for messages.
 
     Raises:
-        FlixError: a line is no request; with its number.
+        FlixError: a line is not a request; with its number.
     """
-    lines = content.removesuffix(b"\n").split(b"\n")  # JSON may hold what other line ends are made of
+    lines = content.removesuffix(b"\n").split(b"\n")  # JSON may contain other line separators
     return [_request(f"{place}:{number}", line) for number, line in enumerate(lines, 1)] if any(lines) else []
 
 
@@ -78,18 +78,18 @@ def answer(
     trust: str | tuple[str, ...] = (),
     trust_remote_code: bool = False,
 ) -> list[dict[str, Any]]:
-    """The requests, each with the `answer` of a finished run, or with drawn `answers` where a number is asked for.
+    """The requests, each with the `answer` of a finished run, or with `num_answers` sampled `answers`.
 
     Args:
         run: its directory, or `hf://ORG/NAME`.
         place: where the requests come from, for messages.
         asked: mappings with a task, a language, the fields of the task's prompt and values on further axes.
         batch_size, max_new_tokens: see `FlixModel.generate`.
-        temperature, top_p, seed, num_answers: see `FlixModel.sample`; without a temperature nothing is drawn.
+        temperature, top_p, seed, num_answers: see `FlixModel.sample`; without a temperature answers are greedy.
         device, strengths, unseen_language, trust, trust_remote_code: see `FlixModel.from_run`.
 
     Raises:
-        FlixError: a request that the run's tasks do not take, or settings of drawn answers without a temperature.
+        FlixError: a request that the run's tasks do not take, or settings of sampling without a temperature.
     """
     drawing = {"temperature": temperature, "top_p": top_p, "seed": seed, "num_answers": num_answers}
     drawing = {name: value for name, value in drawing.items() if value is not None}
@@ -130,10 +130,10 @@ def tell(answered: Sequence[Mapping[str, Any]], out: Location | None = None) -> 
 
 
 def as_lines(rows: Iterable[Mapping[str, Any]], ascii_only: bool) -> str:
-    """A line of JSON a row.
+    """One line of JSON for each row.
 
     Args:
-        ascii_only: other characters as `\\u....`, for a screen that has none; it is the same JSON.
+        ascii_only: other characters as `\\u....`, for a screen that lacks them; it is the same JSON.
     """
     return "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows)
 

@@ -8,7 +8,7 @@ from huggingface_hub import constants, create_repo, snapshot_download, upload_fo
 from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, LocalTokenNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.bank_file import ADAPTER
 from flix_lightning.common.errors import FlixError
 
 SCHEME = "hf://"

@@ -9,6 +9,7 @@ import torch
 
 from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.bank_file import is_bank
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.corrections import Calibration
 from flix_lightning.adapters.injection import inject
@@ -22,7 +23,7 @@ from flix_lightning.data.tokens.encoding import Encoded, cut, encode, generation
 from flix_lightning.inference.corrected import add_corrections
 from flix_lightning.inference.hub import downloaded, is_on_hub
 from flix_lightning.inference.requests import Text, cell_of, prompt_of
-from flix_lightning.models.backbone import Backbone, section_of, stored_backbone
+from flix_lightning.models.backbone import Backbone, bank_section, stored_backbone
 from flix_lightning.models.generation import answers
 from flix_lightning.models.next_token import Sampling, likeliest
 from flix_lightning.models.positions import check_width
@@ -74,21 +75,22 @@ class FlixModel:
         strengths: Given = None,
         unseen_language: UnseenLanguage = TASK_ONLY,
     ) -> "FlixModel":
-        """The adapters of a finished run on its backbone.
+        """The adapters of a finished run, or of a bank, on the backbone that they were trained on.
 
         Args:
-            run: its directory; or `hf://ORG/NAME[@REVISION]`, a bank that was exported there.
+            run: a run's folder; a bank file or its folder; or `hf://ORG/NAME[@REVISION]`, a bank exported there.
             device, strengths, unseen_language: see the class.
             trust_remote_code: run the Python code that comes with the backbone, if it is of that kind.
             trust: packages beside this one whose classes the run's config may name.
 
         Raises:
-            FlixError: no finished run lies there.
+            FlixError: neither lies there.
         """
-        if is_on_hub(run):
+        place = downloaded(str(run)) if is_on_hub(run) else Path(run)
+        if is_bank(place):
             served = (strengths, unseen_language)
-            return FlixModel.from_bank(downloaded(str(run)), None, device, trust_remote_code, trust, *served)
-        config, run, trust = read_config(Path(run)), Path(run), packages(trust)
+            return FlixModel.from_bank(place, None, device, trust_remote_code, trust, *served)
+        config, run, trust = read_config(place), place, packages(trust)
         backbone = stored_backbone(config["model"], trust_remote_code, trust)
         if "bank" not in config["adapter"]:
             return FlixModel(backbone, Bank.read(run), device, strengths, unseen_language)
@@ -116,8 +118,7 @@ class FlixModel:
         """
         bank = Bank.read(Path(path))
         if backbone is None:
-            section = bank.model or section_of(bank.backbone)
-            backbone = stored_backbone(section, trust_remote_code, packages(trust))
+            backbone = stored_backbone(bank_section(bank), trust_remote_code, packages(trust))
         return FlixModel(backbone, bank, device, strengths, unseen_language)
 
     def cell(self, task: str, language: str, given: Text = "") -> Cell:

@@ -1,4 +1,4 @@
-"""Frozen weights in autocast's number format for a while, where it would convert them anew at every use."""
+"""Frozen weights held in autocast's number format for a while, instead of converted at every use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,9 @@ from flix_lightning.adapters.probe import LINEAR
 def converted_weights(model: nn.Module) -> Iterator[None]:
     """Within, the linears hold their weights as autocast converts them: the same numbers, converted once.
 
-    A token of generation multiplies few rows with every matrix: converting the matrix costs as much as the product, the
-    more so for an output embedding over a large vocabulary. A weight that an embedding shares stays what it is there.
-    Nothing changes outside of autocast, nor for quantized and sharded weights. For as long as it lasts it takes the
-    memory of both formats.
+    In generation, matrices multiply few rows, and converting a matrix costs as much as the product, most of all for an
+    output embedding over a large vocabulary. A weight shared with an embedding is unchanged there. Nothing changes
+    outside of autocast, nor for quantized and sharded weights. Meanwhile both formats take memory.
     """
     weights = {module: module.weight for module in model.modules() if isinstance(module, LINEAR)}
     kind = next(model.parameters()).device.type

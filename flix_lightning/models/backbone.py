@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from flix_lightning.adapters.bank import Bank
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.targets import Trust, construct
 from flix_lightning.data.tokens.encoding import encode, training_batch
@@ -44,10 +45,10 @@ def load_backbone(section: Mapping[str, Any], trust: Trust = ()) -> Backbone:
 
 
 def stored_backbone(section: Mapping[str, Any], trust_remote_code: bool, trust: Trust = ()) -> Backbone:
-    """The backbone of a finished run; that its trainer trusted a model's own Python code says nothing here.
+    """The backbone of a finished run; the user decides anew whether to trust a model's own Python code.
 
     Raises:
-        FlixError: the model brings code, and nobody here asked to run it.
+        FlixError: the model brings code, and `trust_remote_code` is false.
     """
     if section.get("trust_remote_code") and not trust_remote_code:
         raise FlixError(
@@ -57,6 +58,15 @@ def stored_backbone(section: Mapping[str, Any], trust_remote_code: bool, trust: 
     return load_backbone(section, trust)
 
 
-def section_of(name: str) -> dict[str, Any]:
-    """The `model` section of a backbone that is known by its name alone."""
+def bank_section(bank: Bank) -> Mapping[str, Any]:
+    """The `model` section of the backbone that a bank was trained on; by its name where the bank does not hold it.
+
+    Raises:
+        FlixError: it has no name either.
+    """
+    if bank.model is not None:
+        return bank.model
+    if not bank.backbone:
+        raise FlixError("bank: it does not name its backbone; load that yourself and use FlixModel.from_bank.")
+    name = bank.backbone
     return {"_target_": EMBEDDED[name]} if name in EMBEDDED else {"_target_": PRETRAINED, "name": name}

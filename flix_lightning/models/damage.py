@@ -1,4 +1,4 @@
-"""What is wrong with a model's files: pointers in the place of files, weights cut off, missing or of another shape."""
+"""Faults of a model's files: pointers in place of files, weights truncated, missing or of another shape."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a file of the folder, and what to do; None where nothing is, or there is no such folder."""
+    """A fault of the folder's files, and what to do; None if there is none, or no such folder."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_file() and _begins(path, POINTER):
             return f"{str(path)!r} is a pointer of Git LFS, not the file itself; `git lfs pull` in its folder gets it."
@@ -44,7 +44,7 @@ def check_whole(name: str, model: PreTrainedModel, found: Mapping[str, Any]) -> 
     if missing := sorted(set(found["missing_keys"]) & parameters.keys()):
         raise FlixError(
             f"model.name {name!r} cannot be loaded: its weights lack {len(missing)} of {len(parameters)} parameters, "
-            f"first {missing[0]!r}; they are not whole, or of another architecture than its config.json says."
+            f"first {missing[0]!r}; they are incomplete, or of another architecture than its config.json."
         )
 
 

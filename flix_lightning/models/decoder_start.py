@@ -1,4 +1,4 @@
-"""What an encoder-decoder's decoder reads: a start token, then the target; the same in training and in generation."""
+"""The decoder inputs of an encoder-decoder: a start token, then the target; the same in training and in generation."""
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ def decoder_start(config: PretrainedConfig) -> int:
 
 
 def decoder_inputs(labels: Tensor, config: PretrainedConfig) -> Tensor:
-    """What the decoder reads to predict `labels`, (rows, length), padded with `IGNORE` behind the end of a row."""
+    """What the decoder reads to predict `labels`, (rows, length), padded with `IGNORE` after the end of a row."""
     start = labels.new_full((len(labels), 1), decoder_start(config))
     inputs = torch.cat([start, labels[:, :-1]], dim=1)
-    return inputs.masked_fill(inputs == IGNORE, 0)  # any token: what is read there predicts no label
+    return inputs.masked_fill(inputs == IGNORE, 0)  # any token: it predicts no label

@@ -13,7 +13,6 @@ from itertools import count
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.modeling_outputs import BaseModelOutput
 
 from flix_lightning.adapters.injection import featurized_linears
 from flix_lightning.models.autocast_weights import converted_weights
@@ -100,7 +99,8 @@ class Reading:
             self.options["logits_to_keep"] = 1
         self.mask, self.encoded, self.positions = inputs["attention_mask"], None, None
         if backbone.config.is_encoder_decoder:
-            self.encoded = backbone.get_encoder()(**inputs).last_hidden_state
+            outputs = backbone.get_encoder()(**inputs)
+            self.encoded, self.outputs = outputs.last_hidden_state, type(outputs)
             self.tokens = self.mask.new_full((len(self.mask), 1), decoder_start(backbone.config))
         else:
             self.tokens = inputs["input_ids"]
@@ -120,7 +120,7 @@ class Reading:
             inputs["input_ids"] = self.tokens
         else:
             inputs["decoder_input_ids"] = self.tokens
-            inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=self.encoded)
+            inputs["encoder_outputs"] = self.outputs(last_hidden_state=self.encoded)
         if self.positions is not None:
             inputs["position_ids"] = self.positions
         if self.cache is not None:

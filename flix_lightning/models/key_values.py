@@ -1,6 +1,6 @@
-"""The key-value cache of a generation, kept in place: a token is written behind those before it, these are not copied.
+"""A key-value cache that grows in place: a new token is appended without copying the ones before it.
 
-transformers' own cache is concatenated anew at every token, which costs as much as reading it.
+transformers' own cache is concatenated at every token, which costs as much as reading it.
 """
 
 from inspect import signature
@@ -9,11 +9,11 @@ from torch import Tensor
 from transformers import Cache, DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-ROOM = 16  # tokens that a buffer has place for beyond what it holds when it is made
+ROOM = 16  # tokens that a new buffer has room for beyond its content
 
 
 class LayerInPlace(DynamicLayer):
-    """Keys and values of one layer, (rows, heads, tokens, width) each, as views of buffers with room for more."""
+    """Keys and values of one layer, (rows, heads, tokens, width) each, as views of larger buffers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class LayerInPlace(DynamicLayer):
 
 
 def with_room(tensor: Tensor, tokens: int) -> Tensor:
-    """A larger one that begins with `tensor`, with place for `tokens` tokens and `ROOM` more."""
+    """A larger buffer that begins with `tensor`, with room for `tokens` tokens and `ROOM` more."""
     rows, heads, held, width = tensor.shape
     buffer = tensor.new_empty(rows, heads, tokens + ROOM, width)
     buffer[:, :, :held] = tensor
@@ -48,7 +48,7 @@ def with_room(tensor: Tensor, tokens: int) -> Tensor:
 
 
 def key_values(backbone: PreTrainedModel) -> Cache | None:
-    """An empty cache for `backbone`; None where it keeps what it has read in a way of its own."""
+    """An empty cache for `backbone`; None for a model with its own kind of cache."""
     if (
         "past_key_values" not in signature(backbone.forward).parameters
         or not type(backbone)._supports_default_dynamic_cache()

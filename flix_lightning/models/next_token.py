@@ -1,4 +1,4 @@
-"""How the next token of an answer is chosen: the likeliest, or one drawn from the likely ones."""
+"""The choice of the next token: the most likely one, or one sampled from the most likely ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,19 @@ Choose = Callable[[Tensor, Sequence[int]], Tensor]  # logits (rows, vocabulary),
 
 def likeliest(logits: Tensor, rows: Sequence[int]) -> Tensor:
     """Greedy search."""
-    return logits.max(dim=-1).indices  # the first of equals, as argmax, and five times faster in bfloat16 on a CPU
+    return logits.max(dim=-1).indices  # the first of equal ones, as argmax, and five times faster in bfloat16 on a CPU
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Tokens are drawn from the smallest set of likeliest ones that holds `top_p` of the probability (nucleus sampling,
-    Holtzman et al., 2020).
+    """Nucleus sampling (Holtzman et al., 2020): from the smallest set of most likely tokens with probability `top_p`.
 
-    What is drawn follows from the seed and the text that names an answer, not from the rows beside it.
+    A sample is a function of the seed and the text that names an answer, not of other rows of the batch.
 
     Args:
         temperature: the logits are divided by it.
         top_p: above 0, at most 1; 1 keeps all tokens.
-        seed: another one, other answers.
+        seed: of the samples.
 
     Raises:
         FlixError: a value out of its range.
@@ -44,7 +43,7 @@ class Sampling:
             raise FlixError(f"top_p: above 0, at most 1; got {self.top_p!r}.")
 
     def choose(self, names: Sequence[str]) -> Choose:
-        """The choice for a batch of answers; `names` tells its rows apart."""
+        """The choice function for a batch of answers, which `names` identifies."""
         draws = [Random(f"{self.seed}/{name}") for name in names]
 
         def drawn(logits: Tensor, rows: Sequence[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""How many tokens a model can read where it looks positions up in a table; more would end in an IndexError."""
+"""The longest inputs of models with a table of positions; longer ones would end in an IndexError."""
 
 from collections.abc import Iterable
 
@@ -23,7 +23,7 @@ def positions(model: PreTrainedModel) -> int | None:
 def check_positions(model: PreTrainedModel, tasks: Iterable[Task], max_prompt_tokens: int) -> None:
     """
     Raises:
-        FlixError: a prompt and an answer of the greatest lengths allowed are more than the model's positions.
+        FlixError: the longest prompt and answer allowed do not fit into the model's positions.
     """
     most, longest = positions(model), max(tasks, key=lambda task: task.max_target_tokens)
     if most is None:
@@ -46,7 +46,7 @@ def check_positions(model: PreTrainedModel, tasks: Iterable[Task], max_prompt_to
 def check_width(model: PreTrainedModel, prompt: int, answer: int) -> None:
     """
     Raises:
-        FlixError: a prompt of so many tokens and an answer of so many are more than the model's positions.
+        FlixError: a prompt and an answer of these lengths do not fit into the model's positions.
     """
     most = positions(model)
     width = max(padded(prompt), answer) if model.config.is_encoder_decoder else padded(prompt) + answer
@@ -62,5 +62,5 @@ def _is_table(name: str) -> bool:
 
 
 def _largest(most: int) -> int:
-    """The largest width of a batch that is not rounded up beyond `most`."""
+    """The largest width of a batch that is rounded up to at most `most`."""
     return next(width for width in range(most, 0, -1) if padded(width) <= most)

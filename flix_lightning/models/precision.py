@@ -17,14 +17,14 @@ REFUSED = {
     "and number say; use 32-true, or bf16-mixed where the machine has it.",
     "16-true": "adapters and optimizer in float16 overflow; use 32-true, or bf16-mixed where the machine has it.",
 }
-SIZE, TURNS = 128, 5  # of the product that is timed: some microseconds where bfloat16 is fast, a millisecond where not
+SIZE, TURNS = 128, 5  # of the product that is timed: microseconds if bfloat16 is fast, else a millisecond
 FAST_BF16 = (8, 0)  # a GPU's compute capability
 
 
 def check_precision(place: str, precision: object) -> None:
     """
     Raises:
-        FlixError: none of `PRECISIONS`, with the reason where it is one that Lightning knows.
+        FlixError: not one of `PRECISIONS`; with the reason if Lightning has it.
     """
     if str(precision) in REFUSED:
         raise FlixError(f"{place}: {precision!r} is refused: {REFUSED[str(precision)]}")
@@ -44,7 +44,7 @@ def precision_here(precision: str, accelerator: str = AUTO) -> str:
 
 
 def device_kind(accelerator: str = AUTO) -> str:
-    """The kind of device that Lightning takes for an accelerator of that name: `cuda`, `mps` or `cpu`."""
+    """The kind of device that Lightning uses for this accelerator: `cuda`, `mps` or `cpu`."""
     if accelerator in (AUTO, "gpu", "mps") and torch.backends.mps.is_available():
         return "mps"
     if accelerator in (AUTO, "gpu", "cuda") and torch.cuda.is_available():
@@ -61,9 +61,9 @@ def bf16_is_fast(kind: str) -> bool:
 
 @cache
 def _faster_on_this_cpu() -> bool:
-    """By the clock: an instruction set does not say whether its use is switched off, or whether it gains anything."""
+    """By measurement: an instruction set may be present and disabled, or of no gain."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # beside another busy process, threads that wait for one another time that process
+    torch.set_num_threads(1)  # beside another busy process, several threads would measure the waiting for one another
     try:
         return product_seconds(torch.bfloat16) < product_seconds(torch.float32)
     finally:

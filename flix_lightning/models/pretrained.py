@@ -23,8 +23,10 @@ from flix_lightning.common.settings import Location, Text, checked
 from flix_lightning.data.tokens.encoding import answer_end
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.models.damage import check_whole, damage
+from flix_lightning.models.precision import device_kind
 
 Quantization = Literal["4bit", "8bit"]
+LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID")  # a process's number on its machine: Lightning's and torchrun's; srun's
 
 
 @checked("model")
@@ -41,9 +43,9 @@ def load_pretrained(
 
     Args:
         name: on the model hub, or a local folder.
-        dtype: of the frozen weights; of the products where these are quantized.
+        dtype: of the frozen weights; of the products if these are quantized.
         attention: transformers' `attn_implementation`; its own choice when not given.
-        quantization: `4bit` (NF4, double quantization) or `8bit`, by bitsandbytes on a GPU.
+        quantization: `4bit` (NF4, double quantization) or `8bit`, by bitsandbytes; on a CPU too.
         chat_template: put each prompt into the tokenizer's chat template, as a user's turn.
         revision: branch, tag or commit on the hub.
         trust_remote_code: run the Python code that comes with the model.
@@ -61,10 +63,11 @@ def load_pretrained(
         model, found = kind.from_pretrained(  # type: ignore[misc]    # a pair, as output_loading_info asks
             name,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `check_whole` refuses them, and says which
             dtype=weights,
             attn_implementation=attention,
             quantization_config=quantized,
-            device_map={"": int(os.environ.get("LOCAL_RANK", "0"))} if quantized else None,
+            device_map={"": own_device()} if quantized else None,
             **source,
         )
         loaded = AutoTokenizer.from_pretrained(name, **source)
@@ -73,6 +76,9 @@ def load_pretrained(
     except Exception as error:  # whatever transformers and the model's own code raise
         raise FlixError(f"model.name {name!r} cannot be loaded: {_remedy(name, error)}") from error
     check_whole(name, model, found)
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # weights laid out for inference give no gradients afterwards
     tokenizer = _ready(loaded, name, chat_template)
     most = model.get_input_embeddings().num_embeddings
     if (last := max(tokenizer.get_vocab().values())) >= most:
@@ -86,7 +92,7 @@ def load_pretrained(
 def _ready(tokenizer: PreTrainedTokenizerBase, name: str, chat_template: bool) -> PreTrainedTokenizerBase:
     """Give the tokenizer a padding token, and the end of text that stands after an answer.
 
-    It keeps its chat template only where that is asked for: `encode` follows the tokenizer.
+    Its chat template is kept only if requested: `encode` uses the tokenizer's.
     """
     if tokenizer.eos_token_id is None:
         raise FlixError(f"model.name {name!r}: its tokenizer has no end-of-text token; add eos_token to its config.")
@@ -101,9 +107,16 @@ def _ready(tokenizer: PreTrainedTokenizerBase, name: str, chat_template: bool) -
     return tokenizer
 
 
+def own_device() -> str:
+    """The device of this process, where quantized weights are put at once: they cannot all move later."""
+    kind = device_kind()
+    if kind != "cuda":
+        return kind
+    number = next((os.environ[name] for name in LOCAL_RANKS if name in os.environ), "0")
+    return f"cuda:{int(number) % torch.cuda.device_count()}"  # 0 where each sees its own only
+
+
 def _quantized(quantization: Quantization, dtype: torch.dtype) -> BitsAndBytesConfig:
-    if not torch.cuda.is_available():
-        raise FlixError(f"model.quantization={quantization} needs an NVIDIA GPU; none is here. Use null, or bfloat16.")
     if not is_bitsandbytes_available():
         raise FlixError(
             f"model.quantization={quantization} needs bitsandbytes: pip install 'flix-lightning[quantized]'."
@@ -116,8 +129,8 @@ def _quantized(quantization: Quantization, dtype: torch.dtype) -> BitsAndBytesCo
 
 
 def _remedy(name: str, error: Exception) -> str:
-    """What a user can do about a model that does not load; the library's own words where nothing better is known."""
-    told, cause = " ".join(str(error).split()), error.__cause__
+    """What to do about a model that does not load; by default the library's message."""
+    message, cause = " ".join(str(error).split()), error.__cause__
     if found := damage(Path(name)):
         return found
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
@@ -131,11 +144,11 @@ def _remedy(name: str, error: Exception) -> str:
             f"it is not in {constants.HF_HUB_CACHE}, and the hub cannot be reached. With a connection, "
             f"`hf download {name}` puts it there (HF_HUB_OFFLINE must be unset); or give a local folder as model.name."
         )
-    if "trust_remote_code" in told:
+    if "trust_remote_code" in message:
         return (
             "it runs Python code of its own; if you trust its authors, set trust_remote_code=true, which is "
             "model.trust_remote_code=true for train and validate."
         )
     if isinstance(error, SafetensorError):
-        return f"{told}. Its weights are not whole; `hf download {name} --force-download` gets them again."
-    return told or type(error).__name__
+        return f"{message}. Its weights are not whole; `hf download {name} --force-download` gets them again."
+    return message or type(error).__name__

@@ -1,6 +1,6 @@
-"""The output embedding computed at the positions that predict target tokens, and nowhere else.
+"""The output embedding, computed only at the positions that predict target tokens.
 
-With a vocabulary of hundreds of thousands it is the largest product of a step, and prompts and padding need none of it.
+With a vocabulary of hundreds of thousands it is the largest product of a step, and prompts and padding do not need it.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class TargetHead:
-    """Stands before an output embedding; `places`, (places,), says which hidden states it gets; all while None."""
+    """Precedes an output embedding; `places`, (places,), selects its hidden states; all of them while None."""
 
     def __init__(self, head: nn.Module) -> None:
         self.places: Tensor | None = None

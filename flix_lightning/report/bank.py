@@ -7,7 +7,7 @@ from rich.table import Table
 
 
 def print_bank(ranks: Mapping[str, int], parameters_per_rank: int) -> None:
-    """A line a feature.
+    """One line for each feature.
 
     Args:
         ranks: feature `axis=value` -> rank, in the bank's order.

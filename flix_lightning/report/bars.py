@@ -1,20 +1,18 @@
-"""Grouped bars: a value a (method, column), its spread over seeds as a whisker."""
+"""Grouped bars: one for each (method, column), with the spread over seeds as a whisker."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
 from flix_lightning.report.colours import colour
+from flix_lightning.report.picture import save
 
 
 def grouped_bars(values: Mapping[str, Mapping[str, Sequence[float]]], title: str, ylabel: str, path: Path) -> None:
-    """Draw `values`, method -> column -> one value a seed; a column without values stays empty."""
+    """Draw `values`, method -> column -> one value for each seed; a column without values stays empty."""
     heads = list(next(iter(values.values())))
     width = 0.8 / len(values)
     figure, axes = plt.subplots(figsize=(1.25 * len(heads) + 1.8, 2.9), dpi=130)
@@ -33,5 +31,4 @@ def grouped_bars(values: Mapping[str, Mapping[str, Sequence[float]]], title: str
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.legend(fontsize=7, frameon=False)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Software": None})
-    plt.close(figure)
+    save(figure, path)

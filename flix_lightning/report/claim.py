@@ -16,7 +16,7 @@ class Claim:
 
     Args:
         text: the claim in words.
-        study: where the two rows stand.
+        study: of the two rows.
         better, worse: labels of rows; None stands for 0.
         head: of the column.
         bound: points that the difference has to pass; negative where little may be lost.
@@ -30,7 +30,7 @@ class Claim:
     bound: float = 0.0
 
     def differences(self, records: Sequence[Record]) -> list[float]:
-        """One a seed that both rows have."""
+        """One for each seed that both rows have."""
         better = self.study.scores(records, self.better)[self.head]
         worse = dict.fromkeys(better, 0.0) if self.worse is None else self.study.scores(records, self.worse)[self.head]
         return [better[seed] - worse[seed] for seed in better if seed in worse]
@@ -52,7 +52,7 @@ class Claim:
 
 
 def claims_table(claims: Sequence[Claim], records: Sequence[Record]) -> str:
-    """Markdown: a line a claim, its difference in points here and in the paper."""
+    """Markdown: one line for each claim, with its difference in points here and in the paper."""
     rows = []
     for claim in claims:
         there, here = claim.published(), claim.differences(records)

@@ -1,4 +1,4 @@
-"""One colour a method in all pictures: Okabe and Ito's palette, which most eyes can tell apart."""
+"""One colour for each method in all pictures: Okabe and Ito's palette, for colour-blind readers too."""
 
 PALETTE = {
     "FLix": "#0072B2",

@@ -1,18 +1,23 @@
 """Methods side by side: mean and spread over seeds of every column, as a Markdown table."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
+from flix_lightning.report.shared import Columns
 from flix_lightning.training.results import columns
 from flix_lightning.training.run_directory import INCIDENTAL
 
 Record = Mapping[str, Any]
+DATA = "data"  # digests of a run's rows: a setting where the config says the same and the rows are others
 FOLLOWS_FROM_METHOD = ("adapter.axes", "adapter.budget", "adapter.matched_axes", "adapter.dropout_axes")
-UNTOLD = {"name", "seed", *INCIDENTAL}
-SHORT = {"unseen combination": "unseen comb.", "unseen language": "unseen lang."}
+NOT_COMPARED = {"name", "seed", *INCIDENTAL}
+SHORT = {"seen": "", "unseen combination": "unseen comb.", "unseen language": "unseen lang."}
 
 
 def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -24,18 +29,32 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def settings(record: Record) -> dict[str, Any]:
-    """What tells a run from others, by dotted key; its seed apart."""
-    told = {"adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()}
+    """The settings that identify a run, by dotted key, without its seed."""
+    compared = {
+        "adapter.method" if key == "adapter.name" else key: value for key, value in flat(record["config"]).items()
+    }
     if "precision" in record:
-        told["trainer.precision"] = record["precision"]  # what `auto` became
-    told = {key: value for key, value in told.items() if not UNTOLD & {key, key.partition(".")[0]}}
+        compared["trainer.precision"] = record["precision"]  # what `auto` became
+    compared = {key: value for key, value in compared.items() if not NOT_COMPARED & {key, key.partition(".")[0]}}
+    if "data" in record:
+        compared[DATA] = " ".join(f"{split} {digest[:6]}" for split, digest in record["data"].items())
     return {
-        key: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value for key, value in told.items()
+        key: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
+        for key, value in compared.items()
+    }
+
+
+def scored_by(record: Record) -> dict[str, Any]:
+    """What tells an evaluation from others of the same run; training scores by the paper's rule."""
+    return {
+        "split": record.get("split", "test"),
+        "strengths": str(Strengths.parse(record.get("strengths") or {})) or "1",
+        "unseen_language": record.get("unseen_language", {}).get("stand_in", "task_only"),
     }
 
 
 def is_run_of(record: Record, config: Mapping[str, Any]) -> bool:
-    """Whether a record is that of a run with this config; a setting that came after the record is no difference."""
+    """Whether a record is that of a run with this config; a setting newer than the record is not a difference."""
     own = record["config"]
     if any(own.get(key) != config.get(key) for key in ("name", "seed")):
         return False
@@ -60,33 +79,53 @@ def check_one_format(place: str, records: Iterable[Record]) -> None:
         raise FlixError(f"{place}: records in the number formats {' and '.join(formats)} make no one table.")
 
 
+def check_alike(place: str, records: Sequence[Record]) -> None:
+    """A setting that came after an earlier record is no difference.
+
+    Raises:
+        FlixError: two of the records differ in more than the seed.
+    """
+    compared = list(map(settings, records))
+    for key in sorted(set().union(*compared)):
+        values = list(dict.fromkeys(repr(one[key]) for one in compared if key in one))
+        if len(values) > 1:
+            raise FlixError(f"{place}: runs differ in more than the seed ({key}: {' and '.join(values)}).")
+
+
 def by_setting(records: Iterable[Record]) -> tuple[list[str], dict[tuple, list[Record]]]:
     """The settings that differ between the records, and the records of each choice of them, one a seed.
 
-    A setting that came after an earlier record is no difference from it.
+    A setting that came after an earlier record is no difference from it. A record that is given twice counts once.
     """
-    records = sorted(records, key=lambda record: record["config"]["seed"])
-    told = [settings(record) for record in records]
-    keys = ["adapter.method", *varying(told)]
+    once = {json.dumps(record, sort_keys=True): record for record in records}
+    records = sorted(once.values(), key=lambda record: record["config"]["seed"])
+    compared = [settings(record) | scored_by(record) for record in records]
+    keys = ["adapter.method", *varying(compared)]
     groups: dict[tuple, list[Record]] = {}
-    for record, values in zip(records, told, strict=True):
+    for record, values in zip(records, compared, strict=True):
         groups.setdefault(tuple(values.get(key) for key in keys), []).append(record)
     return keys, groups
 
 
-def varying(told: Sequence[Mapping[str, Any]]) -> list[str]:
+def varying(compared: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys, but for the method, in which settings differ; one that some lack is no difference."""
-    return sorted(key for key in set().union(*told) - {"adapter.method"} if _varies(key, told))
+    return sorted(key for key in set().union(*compared) - {"adapter.method"} if _varies(key, compared))
 
 
-def _varies(key: str, told: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether runs differ in it; in what follows from a method's name, runs of that method."""
-    found: dict[str | None, set[str]] = {}
-    for values in told:
+def _varies(key: str, compared: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether runs differ in it; in what follows from others of their settings, runs that have these in common."""
+    found: dict[Any, set[str]] = {}
+    for values in compared:
         if key in values:
-            method = values.get("adapter.method") if key in FOLLOWS_FROM_METHOD else None
-            found.setdefault(method, set()).add(repr(values[key]))
+            found.setdefault(_decided_by(key, values), set()).add(repr(values[key]))
     return any(len(different) > 1 for different in found.values())
+
+
+def _decided_by(key: str, values: Mapping[str, Any]) -> Any:
+    """The settings from which one follows: of an adapter's, its method; of the rows, what the config says of them."""
+    if key == DATA:
+        return tuple(sorted((k, repr(v)) for k, v in values.items() if k.startswith(("benchmark.", "mixture."))))
+    return values.get("adapter.method") if key in FOLLOWS_FROM_METHOD else None
 
 
 def average(record: Record) -> float:
@@ -100,26 +139,61 @@ def spread(values: Sequence[float]) -> str:
 
 
 def comparison(records: Iterable[Record]) -> str:
-    """A Markdown table: a row a setting, a column a (task, group), the best mean of each column in bold."""
+    """A Markdown table: a row a setting, a column a (task, group), the best mean of each column in bold.
+
+    Below it stands what was left out, so that a column is over the same cells in every row; see `Columns`.
+    """
     keys, groups = by_setting(records)
-    places = list(columns(next(iter(groups.values()))[0]["cells"]))
-    heads = [f"{task} {SHORT.get(group, '')}".strip() for task, group in places]
+    columns = Columns([record for seeds in groups.values() for record in seeds])
+    heads = {(task, group): f"{task} {SHORT.get(group, group)}".strip() for task, group in columns.places}
     scores = {
         values: [
-            [record["best_validation_score"] for record in seeds],
-            *([columns(record["cells"])[place] for record in seeds] for place in places),
-            [average(record) for record in seeds],
+            _known(record.get("best_validation_score") for record in seeds),
+            *(_known(columns.score(record, place) for record in seeds) for place in columns.places),
+            _known(columns.mean(record) for record in seeds),
         ]
         for values, seeds in groups.items()
     }
-    best = [max(round(fmean(rows[i]), 1) for rows in scores.values()) for i in range(len(places) + 2)]
+    best = [max((round(fmean(cell), 1) for cell in column if cell), default=None) for column in zip(*scores.values())]
     titles = [*(key.rpartition(".")[2] for key in keys), "seeds", "trainable", "active rank", "validation"]
     rows = []
-    for values in sorted(scores, key=lambda values: -fmean(scores[values][-1])):
-        record = groups[values][0]
-        cells = [*values, str(len(groups[values])), f"{sum(record['parameters'].values()):,}"]
-        cells.append(str(record["active_rank"]))
-        for column, top in zip(scores[values], best, strict=True):
-            cells.append(f"**{spread(column)}**" if round(fmean(column), 1) == top else spread(column))
+    for values in sorted(scores, key=lambda values: -fmean(scores[values][-1] or [0.0])):
+        seeds = groups[values]
+        parameters = seeds[0].get("parameters")
+        cells = [*values, str(len(seeds)), f"{sum(parameters.values()):,}" if parameters else ""]
+        cells.append(str(seeds[0].get("active_rank", "")))
+        for found, top in zip(scores[values], best, strict=True):
+            of_all = "" if len(found) in (0, len(seeds)) else f" ({len(found)} of {len(seeds)})"
+            text = spread(found) + of_all if found else ""
+            cells.append(f"**{text}**" if found and round(fmean(found), 1) == top else text)
         rows.append(cells)
-    return markdown_table([*titles, *heads, "mean"], rows)
+    notes = [*columns.notes(heads), *_twice(groups)]
+    return markdown_table([*titles, *heads.values(), "mean"], rows) + "".join(f"\n{note}.\n" for note in notes)
+
+
+def _known(scores: Iterable[float | None]) -> list[float]:
+    return [score for score in scores if score is not None]
+
+
+def _twice(groups: Mapping[tuple, Sequence[Record]]) -> Iterator[str]:
+    """Seeds that a row has several runs of."""
+    for values, records in groups.items():
+        counted = Counter(record["config"]["seed"] for record in records)
+        if twice := [f"{count} of seed {seed}" for seed, count in counted.items() if count > 1]:
+            yield f"{', '.join(map(str, values))}: the runs are not one a seed, but {', '.join(twice)}"
+
+
+def two_settings(place: str, records: Sequence[Record]) -> dict[str, list[Record]]:
+    """The name and the records, one a seed, of each of two settings; FLix first.
+
+    Args:
+        place: of what shows their difference, for messages.
+
+    Raises:
+        FlixError: there are not two.
+    """
+    _, settings = by_setting(records)
+    if len(settings) != 2:
+        raise FlixError(f"{place}: shows the difference of two settings; these runs have {len(settings)}.")
+    in_order = sorted(settings.items(), key=lambda item: item[0][0] != "flix")
+    return {", ".join(map(str, setting)): found for setting, found in in_order}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any
 
+from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.cells import JOIN
 from flix_lightning.evaluation.compositional.records import METHODS
@@ -18,11 +19,21 @@ GROUPS = {
 
 
 def group_scores(record: Mapping[str, Any]) -> list[float]:
-    """The mean over each group's composite tasks, in the order of `GROUPS`."""
+    """The mean over each group's composite tasks, in the order of `GROUPS`.
+
+    Raises:
+        FlixError: a group has no task, or a task no group.
+    """
     found = {group: [] for group in GROUPS.values()}
     for row in record["cells"]:
         main, _, auxiliary = row["task"].partition(JOIN)
-        found[main, auxiliary.partition("_")[0]].append(row["score"])
+        found.setdefault((main, auxiliary.partition("_")[0]), []).append(row["score"])
+    if found.keys() != set(GROUPS.values()) or not all(found.values()):
+        told = ", ".join(row["task"] for row in record["cells"]) or "nothing"
+        raise FlixError(
+            f"{record['method']}, seed {record['seed']}: the study compares compositions of qa and ner with "
+            f"translation and style, some of each; this record has scored {told}."
+        )
     return [fmean(scores) for scores in found.values()]
 
 
@@ -30,10 +41,12 @@ def study_table(records: Iterable[Mapping[str, Any]]) -> str:
     """Markdown; methods in the order of `METHODS`, the best of each group in bold.
 
     Raises:
-        FlixError: their models were trained in several number formats.
+        FlixError: their models were trained in several number formats, or they have not scored the same tasks.
     """
     records = list(records)
     check_one_format("the compositional study", records)
+    if len({frozenset(row["task"] for row in record["cells"]) for record in records}) > 1:
+        raise FlixError("the compositional study: its records have not all scored the same tasks.")
     methods: dict[str, list[Mapping[str, Any]]] = {}
     for record in sorted(records, key=lambda record: (METHODS.index(record["method"]), record["seed"])):
         methods.setdefault(record["method"], []).append(record)

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
 from flix_lightning.report.colours import colour
 from flix_lightning.report.comparison import Record
+from flix_lightning.report.picture import save
 
 
 def learning_curves(groups: Mapping[str, Sequence[Record]], title: str, path: Path) -> None:
@@ -29,5 +27,4 @@ def learning_curves(groups: Mapping[str, Sequence[Record]], title: str, path: Pa
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=7, frameon=False)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Software": None})
-    plt.close(figure)
+    save(figure, path)

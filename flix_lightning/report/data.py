@@ -19,7 +19,7 @@ WORDS = {
     "control": "with control characters",
     "not_nfc": "not NFC",
 }
-SHOWN = 20  # malformed rows that are listed one by one
+SHOWN = 20  # malformed rows that are listed
 LONGEST = 80  # characters of a target that are shown
 
 
@@ -28,7 +28,7 @@ def shortened(text: str) -> str:
     return repr(text) if len(text) <= LONGEST else f"{text[:LONGEST]!r}..."
 
 
-def told(counts: Mapping[str, int]) -> str:
+def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {WORDS[name]}" for name, count in counts.items() if count)
 
 
@@ -37,7 +37,7 @@ def lengths(part: Lengths | None) -> str:
 
 
 def data_table(findings: Iterable[Findings]) -> Table:
-    """A line a cell and split, and their sums."""
+    """One line for each cell and split, and their sums."""
     table = Table(title="lengths in tokens: min/median/95 %/max", title_justify="left")
     table.add_column("cell", no_wrap=True)
     table.add_column("split")
@@ -57,9 +57,9 @@ def data_table(findings: Iterable[Findings]) -> Table:
             lengths(found.prompt),
             lengths(found.target),
         ]
-        table.add_row(*line, "cannot be read" if found.error else told(counts), style="red" if found.error else None)
+        table.add_row(*line, "cannot be read" if found.error else counted(counts), style="red" if found.error else None)
     table.add_section()
-    table.add_row("in all", "", f"{rows:,}", "", "", told(total))
+    table.add_row("in all", "", f"{rows:,}", "", "", counted(total))
     return table
 
 
@@ -73,9 +73,9 @@ def print_findings(findings: Sequence[Findings], malformed: Sequence[str], toler
     for found in findings:
         if found.change:
             target, said = (shortened(text) for text in found.change)
-            told = f"no answer can be the target {target}; the tokenizer makes it {said}"
-            told = f"{printable(str(found.cell))}, {found.split}: {told}"
-            console.print(told, style="yellow", highlight=False)
+            message = f"no answer can be the target {target}; the tokenizer makes it {said}"
+            message = f"{printable(str(found.cell))}, {found.split}: {message}"
+            console.print(message, style="yellow", highlight=False)
     if malformed:
         console.print(f"{len(malformed)} malformed rows (benchmark.tolerance allows {tolerance} a file):", style="red")
         for line in malformed[:SHOWN]:

@@ -1,4 +1,4 @@
-"""What a more diverse mixture does to a task: its score in the joint mixture minus that when it trains alone."""
+"""The effect of a more diverse mixture on a task: its score in the joint mixture minus that when trained alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Diversity:
     Args:
         name, title: as of a `Study`.
         joint, alone: studies with the same rows; columns of the same label are set against each other.
-        labels: of the columns, one a task.
+        labels: of the columns, one for each task.
         comparable: of these, the ones whose published numbers are over the same cells in both.
     """
 
@@ -50,13 +50,15 @@ class Diversity:
             for study in (self.joint, self.alone)
         )
         task = next(column.task for column in self.joint.columns if column.label == label)
-        return {seed: gain(joint[seed], alone[seed], task) for seed in joint if seed in alone}
+        gains = {seed: gain(joint[seed], alone[seed], task) for seed in joint if seed in alone}
+        return {seed: points for seed, points in gains.items() if points is not None}
 
 
-def gain(joint: Record, alone: Record, task: str) -> float:
-    """score(joint) - score(alone) in points, over the cells of `task` that both have trained."""
+def gain(joint: Record, alone: Record, task: str) -> float | None:
+    """score(joint) - score(alone) in points, over the cells of `task` that both have trained; None without any."""
     here, there = (
         {place_of(row): row["score"] for row in run["cells"] if row["task"] == task and row["group"] == "seen"}
         for run in (joint, alone)
     )
-    return fmean(here[language] - there[language] for language in here if language in there)
+    gains = [here[language] - there[language] for language in here if language in there]
+    return fmean(gains) if gains else None

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from flix_lightning.report.comparison import Record
+from flix_lightning.common.errors import FlixError
+from flix_lightning.report.comparison import Record, two_settings
+from flix_lightning.report.picture import save
 from flix_lightning.training.results import place_of
 
 
@@ -24,9 +23,18 @@ def mean_cells(records: Sequence[Record]) -> dict[tuple[str, str], float]:
 
 
 def difference_heatmap(records: Sequence[Record], baseline: Sequence[Record], title: str, path: Path) -> None:
-    """Draw score(records) - score(baseline), a square a cell; unseen combinations dashed, unseen languages solid."""
-    ours, theirs = mean_cells(records), mean_cells(baseline)
-    groups = {(row["task"], place_of(row)): row["group"] for row in records[0]["cells"]}
+    """Draw score(records) - score(baseline), a square a cell that both have scored; unseen combinations dashed, unseen
+    languages solid.
+
+    Raises:
+        FlixError: they share no cell, or the picture cannot be written.
+    """
+    theirs = mean_cells(baseline)
+    ours = {cell: score for cell, score in mean_cells(records).items() if cell in theirs}
+    if not ours:
+        raise FlixError(f"{path.name}: the two settings have scored no cell in common.")
+    rows = ((row["task"], place_of(row), row["group"]) for record in reversed(records) for row in record["cells"])
+    groups = {(task, place): group for task, place, group in rows if (task, place) in ours}
     tasks = sorted({task for task, _ in ours})
     seen = {language for (_, language), group in groups.items() if group != "unseen language"}
     languages = sorted({language for _, language in ours}, key=lambda code: (code not in seen, code))
@@ -48,10 +56,19 @@ def difference_heatmap(records: Sequence[Record], baseline: Sequence[Record], ti
     axes.tick_params(length=0)
     figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03, extend="both").ax.tick_params(labelsize=7)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Software": None})
-    plt.close(figure)
+    save(figure, path)
+
+
+def draw_difference(records: Sequence[Record], path: Path) -> None:
+    """One setting minus the other, cell by cell.
+
+    Raises:
+        FlixError: there are not two settings.
+    """
+    (one, ours), (other, theirs) = two_settings("picture", records).items()
+    difference_heatmap(ours, theirs, f"{one} minus {other}, test score", path)
 
 
 def literal(text: str) -> str:
-    """A text from data, its dollars no mark of mathematics."""
+    """A text from data, its dollar signs escaped."""
     return text.replace("$", r"\$")

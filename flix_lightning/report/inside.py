@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
@@ -13,6 +10,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from flix_lightning.data.languages import family
+from flix_lightning.report.picture import save
 
 OTHER = "not listed"
 
@@ -43,12 +41,11 @@ def similarity_heatmap(similarity: np.ndarray, languages: Sequence[str], title: 
     figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01, extend="both").ax.tick_params(labelsize=7)
     handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
     figure.legend(handles=handles, fontsize=7, frameon=False, loc="outside right upper")
-    figure.savefig(path, metadata={"Software": None})
-    plt.close(figure)
+    save(figure, path)
 
 
 def cluster_order(similarity: np.ndarray) -> list[int]:
-    """An order in which like stands beside like: the leaves of average-linkage clustering, (items, items) given."""
+    """An order with similar items adjacent: the leaves of average-linkage clustering, (items, items) given."""
     if len(similarity) < 2:
         return list(range(len(similarity)))
     distance = similarity.max() - (similarity + similarity.T) / 2
@@ -72,8 +69,7 @@ def norms_heatmap(norms: np.ndarray, features: Sequence[str], modules: Sequence[
     axes.tick_params(length=0)
     figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02).ax.tick_params(labelsize=7)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Software": None})
-    plt.close(figure)
+    save(figure, path)
 
 
 def _layer(module: str) -> str:

@@ -1,25 +1,76 @@
 """How a language added to a trained bank compares with one trained jointly with all others, as a table."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from typing_extensions import TypedDict
+
+from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
+from flix_lightning.training.record_form import Row, checked_form, read_json
 from flix_lightning.training.results import place_of
 
 
+class Run(TypedDict):
+    cells: list[Row]
+    steps: int
+    parameters: dict[str, int]
+
+
+class ModelSection(TypedDict):
+    _target_: str
+
+
+class ExtendedConfig(TypedDict):
+    model: ModelSection
+
+
+class Extended(Run):
+    config: ExtendedConfig
+
+
+class Features(TypedDict):
+    of_base: int
+    unchanged: int
+    in_all: int
+
+
+class Found(TypedDict):
+    """What `flix report new_language.joint=...` gathers."""
+
+    joint: Run
+    extended: Extended
+    features: Features
+
+
+def read_found(path: Path) -> Mapping[str, Any]:
+    """
+    Raises:
+        FlixError: the file holds something else.
+    """
+    return checked_form(repr(str(path)), "comparison of an added language", Found, read_json(path))
+
+
 def table(found: Mapping[str, Any]) -> str:
-    """Markdown: a row for each cell of the added languages that both runs scored, and their mean."""
+    """Markdown: a row for each cell of the added languages that both runs scored, and their mean.
+
+    Raises:
+        FlixError: they share none.
+    """
     joint, extended = (
         {(row["task"], place_of(row)): row["score"] for row in found[label]["cells"]} for label in ("joint", "extended")
     )
     cells = sorted(joint.keys() & extended.keys())
+    if not cells:
+        raise FlixError("new_language: the joint and the extended run have scored no cell in common.")
     rows = [(f"{task} {language}", joint[task, language], extended[task, language]) for task, language in cells]
     rows.append(("**mean**", *(fmean(column) for column in zip(*(row[1:] for row in rows)))))
     steps, features = {label: found[label]["steps"] for label in ("joint", "extended")}, found["features"]
     parameters = {label: sum(found[label]["parameters"].values()) for label in steps}
-    config = found["extended"]["config"]
-    languages, model = config["mixture"]["languages"], config["model"]["_target_"].rpartition(".load_")[2]
+    languages = sorted({place.partition("/")[0] for _, place in cells})
+    model = found["extended"]["config"]["model"]["_target_"].rpartition(".load_")[2]
     lines = [
         "# A language added to a trained bank",
         "",

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from flix_lightning.common.files import write_whole
 from flix_lightning.report.bars import grouped_bars
 from flix_lightning.report.claim import claims_table
 from flix_lightning.report.comparison import Record
 from flix_lightning.report.curves import learning_curves
-from flix_lightning.report.heatmap import difference_heatmap
+from flix_lightning.report.heatmap import difference_heatmap, mean_cells
 from flix_lightning.report.paper import CLAIMS, COMPUTE, FIGURE_2, FLIX, STUDIES, TABLE_1
 
 INTRODUCTION = """# Results
@@ -22,7 +23,7 @@ row. What was searched, tried and thought about the differences: [LOG.md](../LOG
 
 
 def write_page(records: Sequence[Record], results: Path) -> None:
-    """Write README.md and its pictures to `results`; what has not been run is said to be so."""
+    """Write README.md and its pictures to `results`; what has not been run is marked."""
     parts = [INTRODUCTION, "## Which claims of the paper hold here", claims_table(CLAIMS, records)]
     for study in STUDIES:
         parts += [f"## {study.name}: {study.title}", study.table(records)]
@@ -36,10 +37,10 @@ def write_page(records: Sequence[Record], results: Path) -> None:
     if curves := {label: runs for label, runs in curves.items() if runs}:
         learning_curves(curves, "joint mixture", results / "learning_curves.png")
         parts += ["## Learning curves", "![Validation score over steps](learning_curves.png)"]
-    if joint[FLIX] and joint[COMPUTE]:
+    if mean_cells(joint[FLIX]).keys() & mean_cells(joint[COMPUTE]).keys():
         title = "joint mixture: FLix minus compute-matched LoRA, test score"
         difference_heatmap(joint[FLIX], joint[COMPUTE], title, results / "joint.png")
         parts += ["## Cell by cell", "![FLix minus compute-matched LoRA](joint.png)"]
     folders = sorted(path.name for path in results.iterdir() if path.is_dir())
     parts += ["## Every run", "\n".join(f"- [{name}]({name}.md)" for name in folders) + "\n"]
-    (results / "README.md").write_text("\n\n".join(part.rstrip("\n") for part in parts) + "\n", encoding="utf8")
+    write_whole(results / "README.md", "\n\n".join(part.rstrip("\n") for part in parts) + "\n")

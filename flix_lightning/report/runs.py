@@ -11,7 +11,7 @@ from flix_lightning.training.runs import Found
 
 
 def rows(found: Sequence[Found]) -> list[dict[str, Any]]:
-    """A row a run: folder, state, detail, scores of a finished one, and the settings that differ between the runs.
+    """One row for each run: folder, state, detail, scores if finished, and the settings that differ between the runs.
 
     `validation` is the best validation score, `test` the mean over columns of test scores.
     """
@@ -35,7 +35,7 @@ def _mean(record: Mapping[str, Any]) -> float | None:
 
 
 def print_runs(listed: Sequence[Mapping[str, Any]]) -> None:
-    """A line a run."""
+    """Print one line for each run."""
     keys = list(dict.fromkeys(key for row in listed for key in row["settings"]))
     table = Table()
     for name in ("run", "state", "validation", "test", *keys):

@@ -1,5 +1,6 @@
-"""What a person reads at the end: the table of scores."""
+"""The table of scores that a command ends with."""
 
+import json
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -12,12 +13,12 @@ from flix_lightning.training.results import columns
 
 
 def screen() -> Console:
-    """Standard output, where texts from data stay as they are: no mark-up, no emoji codes."""
+    """Standard output that shows texts from data verbatim: no mark-up, no emoji codes."""
     return Console(soft_wrap=True, markup=False, emoji=False)
 
 
 def printable(text: str) -> str:
-    """A text from data on one line, without characters that steer a terminal."""
+    """A text from data on one line, without control characters of terminals."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -65,11 +66,13 @@ def print_report(record: Mapping[str, Any], run: object) -> None:
     console.print(f"trainable parameters {sum(parameters.values()):,} ({by_axis})", highlight=False)
     steps = f"{record['steps']} steps" + (", stopped early" if record.get("stopped_early") else "")
     console.print(f"{steps}, best at {record['best_step']}, {record['seconds']:.0f} s", highlight=False)
+    if record.get("strengths"):
+        console.print(f"strengths {printable(json.dumps(record['strengths'], ensure_ascii=False))}", highlight=False)
     if record["truncated_examples"]:
         console.print(f"{record['truncated_examples']} examples were longer than the limits and cut", style="yellow")
     if left_out := record.get("left_out_rows"):
         console.print(f"{left_out} malformed rows were left out, as benchmark.tolerance allows", style="yellow")
     if unscored := record.get("unscored_cells"):
-        told = f"{len(unscored)} cells have no {record['split']} rows and no score: {', '.join(unscored)}"
-        console.print(told, style="yellow", highlight=False)
+        message = f"{len(unscored)} cells have no {record['split']} rows and no score: {', '.join(unscored)}"
+        console.print(message, style="yellow", highlight=False)
     console.print(f"run {run}", highlight=False)

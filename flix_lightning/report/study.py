@@ -7,8 +7,8 @@ from typing import Any
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
-from flix_lightning.report.comparison import Record, flat, settings, spread
-from flix_lightning.training.results import columns
+from flix_lightning.report.comparison import Record, check_alike, flat, spread
+from flix_lightning.training.results import columns, place_of
 
 AVERAGE = "avg"
 BySeed = Mapping[int, float]
@@ -22,9 +22,9 @@ class Column:
         label: its head in the table.
         mixture: the name of the mixture whose runs it reads.
         task: the task scored; the mean over all of the mixture's tasks when None.
-        group: how the cells stand to training.
+        group: of the cells: seen, unseen combination, ...
         split: `test`, or `validation` for the score that chose the checkpoint.
-        where: settings by dotted key that its runs have, where the mixture alone does not say.
+        where: settings by dotted key that its runs have, if the mixture does not determine them.
     """
 
     label: str
@@ -39,6 +39,11 @@ class Column:
         found = columns(record["cells"]).items()
         return [score for (task, group), score in found if group == self.group and self.task in (None, task)]
 
+    def scored(self, record: Record) -> set[tuple[str, str]]:
+        """The cells that its score is made of, (task, language with values on further axes)."""
+        rows = (row for row in record["cells"] if row["group"] == self.group and self.task in (None, row["task"]))
+        return {(row["task"], place_of(row)) for row in rows}
+
     def score(self, record: Record) -> float:
         """Its score in [0, 100]; the mean over cells within a task, then over tasks."""
         return record["best_validation_score"] if self.split == "validation" else fmean(self.cells(record))
@@ -46,7 +51,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One method or setting: its runs have the settings `where`; `published` gives a number a column, None unknown."""
+    """One method or setting: its runs have the settings `where`; `published` has a number or None for each column."""
 
     label: str
     where: Mapping[str, Any]
@@ -80,7 +85,7 @@ class Study:
         return next(row for row in self.rows if row.label == label)
 
     def published(self, label: str, head: str) -> float | None:
-        """The number in print; the average is taken from the row where no column of its own gives it."""
+        """The published number; the average is computed from the row if no column has it."""
         numbers = dict(zip(self.heads, self.row(label).published, strict=False))
         if head == AVERAGE and numbers and head not in numbers and None not in numbers.values():
             return fmean(numbers.values())
@@ -90,7 +95,7 @@ class Study:
         """Head -> seed -> score, over the seeds that have been run.
 
         Raises:
-            FlixError: two records fit one place and are not the same setting.
+            FlixError: two records of different settings fit one place.
         """
         row = self.row(label)
         found = {
@@ -112,16 +117,36 @@ class Study:
         found: dict[int, Record] = {}
         for record in sorted(records, key=lambda record: record["config"]["seed"]):
             config = record["config"]
+            if config.get("name") != f"{column.mixture}-{config['adapter']['name']}" or not column.cells(record):
+                continue
             values = flat(config)
-            default_name = f"{column.mixture}-{config['adapter']['name']}"
-            fits = config["name"] == default_name and all(values.get(key) == value for key, value in where.items())
-            if fits and column.cells(record):
-                _check_alike(f"{row.label}, {column.label}", [*found.values(), record])
+            if all(values.get(key) == value for key, value in where.items()):
+                check_alike(f"{row.label}, {column.label}", [*found.values(), record])
                 found[config["seed"]] = record
         return found
 
+    def _check_cells(self, records: Sequence[Record], column: Column) -> None:
+        found = {
+            f"{row.label}, seed {seed}": column.scored(record)
+            for row in self.rows
+            for seed, record in self.runs(records, row, column).items()
+        }
+        first = next(iter(found), None)
+        for run, cells in found.items():
+            if differ := sorted(map("/".join, cells ^ found[first])):
+                raise FlixError(
+                    f"{self.name}, {column.label}: {first} and {run} have not scored the same cells, but one of them "
+                    f"{differ[0]}" + f" and {len(differ) - 1} more" * (len(differ) > 1) + "."
+                )
+
     def table(self, records: Sequence[Record]) -> str:
-        """Markdown: mean ± spread over seeds, the best of each column in bold, the published rows below in italics."""
+        """Markdown: mean ± spread over seeds, the best of each column in bold, the published rows below in italics.
+
+        Raises:
+            FlixError: runs in one column have scored other cells.
+        """
+        for column in self.columns:
+            self._check_cells(records, column)
         scores = {row.label: self.scores(records, row.label) for row in self.rows}
         means = {(r, h): round(fmean(s.values()), 1) for r, found in scores.items() for h, s in found.items() if s}
         best = {head: max((m for (_, h), m in means.items() if h == head), default=None) for head in self.heads}
@@ -135,12 +160,3 @@ class Study:
             numbers = (self.published(row.label, head) for head in self.heads)
             rows.append([f"*{row.label}, in the paper*", "", *("" if n is None else f"*{n:.1f}*" for n in numbers)])
         return markdown_table(["", "seeds", *self.heads], rows)
-
-
-def _check_alike(place: str, runs: Sequence[Record]) -> None:
-    """A setting that came after an earlier record is no difference."""
-    first, last = settings(runs[0]), settings(runs[-1])
-    differ = sorted(key for key in first.keys() & last.keys() if first[key] != last[key])
-    if differ:
-        values = ", ".join(f"{key}: {first[key]!r} and {last[key]!r}" for key in differ)
-        raise FlixError(f"{place}: runs that differ in more than the seed fit this place of the table ({values}).")

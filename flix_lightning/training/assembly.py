@@ -28,7 +28,7 @@ from flix_lightning.models.backbone import Backbone
 from flix_lightning.models.positions import check_positions
 from flix_lightning.training.calibrated_module import CalibratedModule
 from flix_lightning.training.module import FlixModule
-from flix_lightning.training.optimization import Optimization
+from flix_lightning.training.optimizer import Optimization
 from flix_lightning.training.sections import Sections
 
 Ranks = Annotated[Mapping[str, Count], Doc("axis -> value -> rank, as in {language: {sw: 4}}")]
@@ -56,10 +56,10 @@ def build_composer(config: Mapping[str, Any], mixture: Mixture) -> Composer:
 def build_experiment(
     config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone, trained: Bank | None = None
 ) -> Experiment:
-    """Everything a run needs, from its plain config and the two parts that name their own class.
+    """The data module and model of a run, from its plain config, its benchmark and its backbone.
 
     Args:
-        trained: the bank of the finished run whose config it is, to be scored; otherwise the adapters start as
+        trained: the bank of the finished run with this config, to be scored; without it the adapters start as
             `warm_start` says.
 
     Raises:
@@ -95,7 +95,7 @@ def build_experiment(
 def _adapted(
     config: Mapping[str, Any], benchmark: Benchmark, backbone: Backbone, mixture: Mixture, trained: Bank | None
 ) -> tuple[FlixModule, tuple[Cell, ...]]:
-    """The module that trains adapters, and the cells that these were trained on earlier."""
+    """The module that trains adapters, and the cells that they were trained on before."""
     method = build_method(config)
     start = Finished(trained) if trained else fill("warm_start", WarmStart, config.get("warm_start") or {}).read()
     dropout = fill("feature_dropout", FeatureDropout, config["feature_dropout"], axes=method.dropout_axes)
@@ -125,7 +125,7 @@ def _calibrated(
     """The module that trains corrections of a frozen bank, and the cells that the bank was trained on.
 
     Raises:
-        FlixError: a warm start, which such a run has not.
+        FlixError: a warm start, which a calibration cannot have.
     """
     calibration = fill("adapter", Calibration, without(config["adapter"], "name"))
     if config.get("warm_start"):

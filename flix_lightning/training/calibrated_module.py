@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -20,7 +21,7 @@ class CalibratedModule(FlixModule):
     """A `FlixModule` that holds a trained bank, and after `calibrate` trains corrections of it only."""
 
     def calibrate(self, composer: Composer, biases: bool) -> None:
-        """Freeze the adapters as they are and put corrections, the composer's last ranks, beside them."""
+        """Freeze the adapters and add corrections, the composer's last ranks."""
         self.bank_ranks, self.composer = self.composer.total_rank, composer
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -52,5 +53,5 @@ class CalibratedModule(FlixModule):
     def parameters_by_axis(self) -> dict[str, int]:
         return {self.composer.featurizer.axes[-1]: size(self.corrections.values())}
 
-    def write(self, run: Path, cells: Iterable[Cell]) -> None:
+    def write(self, run: Path, cells: Iterable[Cell], model: Mapping[str, Any]) -> None:
         write_whole(run / CORRECTIONS, save(self.trained_state()))

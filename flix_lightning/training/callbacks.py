@@ -1,4 +1,4 @@
-"""Callbacks that a config names: Lightning's and the user's own, as far as a stopped run can go on with them."""
+"""Callbacks that a config names: Lightning's and the user's own, if a stopped run can continue with them."""
 
 import io
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +17,7 @@ REFUSED = {  # kind -> why
     lightning.GradientAccumulationScheduler: "data.micro_batch_size says how a step is divided",
     lightning.BatchSizeFinder: "the batch decides the result: data.batch_size, data.micro_batch_size",
     lightning.LearningRateFinder: "the learning rate decides the result: optimizer.lr",
-    lightning.Timer: "a run would end at another step each time; a stopped run continues with the same command",
+    lightning.Timer: "it would end a run at another step each time; a stopped run continues with the same command",
     lightning.BaseFinetuning: "the backbone stays frozen",
     lightning.ModelPruning: "the adapters' size is their rank",
     lightning.StochasticWeightAveraging: "it counts epochs, and training has none",
@@ -47,7 +47,7 @@ def make_callbacks(sections: Mapping[str, Any], trust: Trust = ()) -> list[Callb
 def check_monitors(callbacks: Iterable[Callback], logged: Collection[str]) -> None:
     """
     Raises:
-        FlixError: early stopping watches something that validation does not log.
+        FlixError: early stopping monitors a value that validation does not log.
     """
     for callback in callbacks:
         if isinstance(callback, lightning.EarlyStopping) and callback.monitor not in logged:
@@ -57,7 +57,7 @@ def check_monitors(callbacks: Iterable[Callback], logged: Collection[str]) -> No
 def check_states(callbacks: Iterable[Callback]) -> None:
     """
     Raises:
-        FlixError: a callback's state would not be read again: checkpoints hold tensors and plain values only.
+        FlixError: a callback's state could not be restored: checkpoints hold tensors and plain values only.
     """
     for callback in callbacks:
         content = io.BytesIO()

@@ -17,9 +17,9 @@ def step_of(path: Path) -> int:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a file; None where it is whole.
+    """The fault of a file; None if it is whole.
 
-    PyTorch's files carry a checksum of every record, which `torch.load` itself does not compare.
+    PyTorch's files hold a checksum of every record, which `torch.load` does not verify.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -1,4 +1,4 @@
-"""The state of a run on disk: whole files, the last few kept, a damaged one passed over for the one before."""
+"""The state of a run on disk: whole files, the last few kept; a damaged one is skipped for the one before."""
 
 import io
 import pickle
@@ -23,7 +23,7 @@ from flix_lightning.training.results import peak_memory_mib
 
 
 def newest_sound(folder: Path) -> Path | None:
-    """The last checkpoint that is whole; None where there is none.
+    """The last whole checkpoint; None without checkpoints.
 
     Raises:
         FlixError: there are checkpoints, and all of them are damaged.
@@ -40,10 +40,10 @@ def newest_sound(folder: Path) -> Path | None:
 
 
 def last_state(parent: str | None) -> Path | None:
-    """The checkpoint that the run in directory `parent` ended with; None where there is no such run.
+    """The last checkpoint of the run in directory `parent`; None without such a run.
 
     Raises:
-        FlixError: the run has kept none.
+        FlixError: the run has none left.
     """
     if parent is None:
         return None
@@ -54,7 +54,7 @@ def last_state(parent: str | None) -> Path | None:
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Lightning's checkpoint files, written whole or not at all, read without running anything in them."""
+    """Lightning's checkpoint files, written whole or not at all, read without executing code."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         content = io.BytesIO()
@@ -67,7 +67,7 @@ class WholeFiles(TorchCheckpointIO):
         """Tensors and plain values only, whatever `weights_only` says.
 
         Raises:
-            FlixError: the file holds anything else, or is no checkpoint of a training run.
+            FlixError: the file holds anything else, or is not a checkpoint of a training run.
         """
         try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -80,7 +80,7 @@ class WholeFiles(TorchCheckpointIO):
             raise FlixError(f"checkpoint {str(path)!r} is not one of a training run.")
         if FEATURES not in checkpoint:
             raise FlixError(
-                f"checkpoint {str(path)!r} was written by an earlier version, which found features by their place; "
+                f"checkpoint {str(path)!r} was written by an earlier version, which found features by position; "
                 "remove the run's folder to train from the start."
             )
         return checkpoint
@@ -89,8 +89,8 @@ class WholeFiles(TorchCheckpointIO):
 class Checkpoints(Checkpoint):
     """Saves the run every few steps, and keeps the adapters that were best in validation.
 
-    A checkpoint of a step with a validation is written after it and holds the best adapters so far: each file is the
-    whole state of the run, and no kill between two files can leave them at odds.
+    At a step with a validation the checkpoint is written after it and holds the best adapters so far: each file is the
+    whole state of the run, so a kill between two files leaves nothing inconsistent.
 
     Args:
         folder: of the files.
@@ -98,7 +98,7 @@ class Checkpoints(Checkpoint):
         keep: how many files.
         adapters: gives the adapters' state.
         features: whose rows these are: feature -> their number, in order.
-        brought: callbacks of the user's, whose state the files hold too.
+        brought: the user's callbacks, whose state the files hold too.
     """
 
     def __init__(
@@ -118,16 +118,16 @@ class Checkpoints(Checkpoint):
         self.best_adapters: dict[str, Tensor] = {}
         self._before, self._began, self._memory = 0.0, time.monotonic(), 0.0
         self._saved = 0
-        self._stopped: int | None = None  # the length of a training that was told to stop before it
+        self._stopped: int | None = None  # the `max_steps` of a training that was told to stop before it
 
     @property
     def seconds(self) -> float:
-        """Spent on what the run now holds, over all its processes one after the other; work lost to a kill is not."""
+        """Spent on the run so far, over all restarts, without work that a kill has lost."""
         return self._before + time.monotonic() - self._began
 
     @property
     def peak_memory_mib(self) -> float:
-        """The largest so far, over all processes one after the other."""
+        """The largest so far, over all restarts."""
         return max(self._memory, peak_memory_mib())
 
     def state_dict(self) -> dict[str, Any]:
@@ -142,10 +142,10 @@ class Checkpoints(Checkpoint):
         self._stopped = state["stopped"]
 
     def on_load_checkpoint(self, trainer: Trainer, _: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Count micro-batches as they are now: the number of processes may have changed since.
+        """Restate progress in the current micro-batches: the number of processes may have changed.
 
-        Lightning then sees a training that was saved when the step's last batch had ended and validates next where
-        it would have without the stop. A training that was told to stop stays so, unless it is to be longer now.
+        Lightning then sees a training that was saved after the step's last batch, and validates next where it would
+        have without the stop. A training that was told to stop stays stopped, unless `max_steps` is now larger.
         """
         trainer.should_stop = checkpoint["callbacks"][self.state_key]["stopped"] == trainer.max_steps
         loop, step = checkpoint["loops"]["fit_loop"], checkpoint["global_step"]
@@ -158,7 +158,7 @@ class Checkpoints(Checkpoint):
         self._saved = step
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """The last step is validated whatever `validate_every` says: Lightning then does so after any batch."""
+        """Validate after the last step, whatever `validate_every`: Lightning then validates after any batch."""
         if trainer.global_step == trainer.max_steps:
             trainer.val_check_batch = 1
         elif trainer.global_step % self.validate_every and not trainer.should_stop:  # then a validation comes first
@@ -202,6 +202,6 @@ class Checkpoints(Checkpoint):
                 path.unlink(missing_ok=True)
 
     def last_good(self) -> str:
-        """What to tell a user whose training went wrong."""
+        """What is saved, for the message about a failed training."""
         kept = f"The state after step {self._saved} is kept" if self._saved else "Nothing has been saved yet"
         return f"{kept}; a lower optimizer.lr, more optimizer.warmup_steps or trainer.precision=32-true may help."

@@ -1,4 +1,4 @@
-"""Which processes make a run: those that srun started, torchrun's, or this one and what Lightning starts."""
+"""The processes of a run: those of srun, those of torchrun, or this one and those that Lightning starts."""
 
 import os
 
@@ -7,15 +7,15 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from flix_lightning.common.errors import FlixError
 
-STEP = "SLURM_STEP_ID"  # only what srun starts has one; a shell in an allocation, or sbatch's script, has not
+STEP = "SLURM_STEP_ID"  # set for srun's processes only, not for a shell in an allocation or sbatch's script
 
 
 def cluster_environments(num_nodes: int = 1) -> list[ClusterEnvironment]:
-    """As a plugin for Lightning's trainer; empty where Lightning finds out by itself.
+    """Plugins for Lightning's trainer; none where Lightning detects the environment correctly.
 
-    Lightning takes every process in an allocation of SLURM's for one that srun started: it refuses the allocation's
-    number of tasks, or waits for processes that nobody starts. Its own requeueing is off: it saves elsewhere and
-    outside of the schedule, see `preemption`.
+    Lightning takes every process in a SLURM allocation for one that srun started: it refuses the allocation's number of
+    tasks, or waits for processes that nobody starts. Its own requeueing is off, since it saves elsewhere and outside of
+    the schedule; see `preemption`.
 
     Raises:
         FlixError: several nodes without srun or torchrun, or tasks of srun that Lightning cannot number.

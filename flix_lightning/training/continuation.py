@@ -8,19 +8,19 @@ from typing import Any
 from flix_lightning.common.errors import FlixError
 from flix_lightning.training.run_directory import INCIDENTAL, decisive, only_watches, read_config
 
-# What may differ from the run that is continued, beside what changes no result.
+# May differ from the run that is continued, as may keys that change no result.
 FREE = ("trainer.max_steps", "optimizer.decay", "optimizer.warmup_steps", "name", "continue_from")
 
 
 def continued(config: Mapping[str, Any], typed: Sequence[str]) -> dict[str, Any]:
-    """The config of the run named in `continue_from`, with what the user typed and with this machine's settings.
+    """The config of the run named in `continue_from`, with the user's overrides and this machine's settings.
 
     Args:
         config: composed from the command line.
         typed: its overrides.
 
     Raises:
-        FlixError: no finished run lies there, it has as many steps already, or more than its length would change.
+        FlixError: no finished run lies there, it has as many steps already, or keys other than its length would change.
     """
     if not isinstance(config["continue_from"], str):
         raise FlixError(f"continue_from: the directory of a finished run, or null; got {config['continue_from']!r}.")
@@ -73,7 +73,7 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], parent: Path)
 def _check_longer(now: Mapping[str, Any], parent: Path) -> None:
     record = parent / "record.json"
     if not record.is_file():
-        raise FlixError(f"continue_from: {str(parent)!r} is not finished; the command that began it goes on with it.")
+        raise FlixError(f"continue_from: {str(parent)!r} is not finished; the command that began it continues it.")
     done, steps = json.loads(record.read_text(encoding="utf8"))["steps"], now["trainer"]["max_steps"]
     if isinstance(steps, int) and steps <= done:
         raise FlixError(f"trainer.max_steps: more than the {done} steps of {str(parent)!r}; got {steps}.")

@@ -14,8 +14,8 @@ SHORTEST = 8  # characters of a value that can be a credential; shorter ones occ
 def refuse_credentials(config: Mapping[str, Any]) -> None:
     """
     Raises:
-        FlixError: a key that is named like a credential has a value, or a value contains that of an environment
-            variable named so. The message names places, never values.
+        FlixError: a key with the name of a credential has a value, or a value contains that of an environment variable
+            with such a name. The message names places, never values.
     """
     known = {v: k for k, v in os.environ.items() if SECRET_NAME.search(k) and len(v) >= SHORTEST}
     for place, name, value in _leaves(config):
@@ -30,7 +30,7 @@ def refuse_credentials(config: Mapping[str, Any]) -> None:
 
 
 def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, str, Any]]:
-    """(dotted place, own name, value) of all that is no mapping or list."""
+    """(dotted place, own name, value) of all scalars."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(inner, f"{place}.{key}" if place else str(key))

@@ -1,4 +1,4 @@
-"""What a run is computed with: versions and the commit, gathered before it begins; what is unknown stops nothing."""
+"""The software of a run: versions and the commit, gathered before it begins; unknown ones are left empty."""
 
 import os
 import platform
@@ -20,9 +20,9 @@ def environment() -> dict[str, str]:
 
 
 def own_commit(package: Path) -> str:
-    """The commit of the repository whose root holds the package; empty where there is none or git cannot say.
+    """The commit of the repository whose root holds the package; empty if there is none.
 
-    An installed package often lies below somebody else's repository, which says nothing about it.
+    An installed package often lies inside another repository, whose commit says nothing about it.
     """
     root = _git(package, "rev-parse", "--show-toplevel")
     if not root or not os.path.samefile(root, package.parent) or not _git(package, "ls-files", "__init__.py"):
@@ -31,7 +31,7 @@ def own_commit(package: Path) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """What git prints in a folder; empty where it is not installed or refuses."""
+    """What git prints in a folder; empty if git is not installed or fails."""
     around = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # a hook has them
     try:
         done = subprocess.run(["git", *arguments], cwd=folder, env=around, capture_output=True, text=True)

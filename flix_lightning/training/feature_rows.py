@@ -1,7 +1,7 @@
-"""A checkpoint's rows by feature name: put where this run has the features, never taken by place.
+"""A checkpoint's rows matched to this run's features by name, never by position.
 
-Trained state is stacked, a feature's rows side by side (see `Bank`), and so are the optimizer's moments. A checkpoint
-says whose rows these are: `features`, feature -> its number of rows, in their order.
+Trained state is stacked, the rows of a feature contiguous (see `Bank`), and so are the optimizer's moments. A
+checkpoint holds their layout: `features`, feature -> its number of rows, in order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ FEATURES = "features"
 
 
 def places(before: Mapping[str, int], now: Mapping[str, int]) -> Tensor:
-    """(rows,), for every row of `now` its place in `before`.
+    """(rows,), for every row of `now` its index in `before`.
 
     Raises:
         FlixError: other features, or other ranks.
@@ -34,12 +34,12 @@ def places(before: Mapping[str, int], now: Mapping[str, int]) -> Tensor:
 
 
 def by_name(checkpoint: dict[str, Any], now: Mapping[str, int], parameters: Sequence[str]) -> None:
-    """Put a checkpoint's trained state and its optimizer's where this run has the features and parameters, in place.
+    """Reorder a checkpoint's trained state and optimizer state, in place, to this run's features and parameters.
 
     Args:
         checkpoint: of a run, with `features`.
         now: feature -> number of rows, in this run's order.
-        parameters: names of what the optimizer steps, in this run's order.
+        parameters: names of the optimizer's parameters, in this run's order.
 
     Raises:
         FlixError: other features, ranks or parameters.

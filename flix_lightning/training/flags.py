@@ -1,4 +1,4 @@
-"""`trainer.lightning`: which flags of Lightning's Trainer a config may pass on, and why not the others."""
+"""`trainer.lightning`: the flags of Lightning's Trainer that a config may pass on, and reasons against the others."""
 
 from collections.abc import Iterable
 from inspect import signature
@@ -9,17 +9,17 @@ from flix_lightning.common.errors import FlixError, unknown
 
 _STEPS = "training is counted in steps: trainer.max_steps"
 _DATA = "a part of the data is chosen by mixture, benchmark.rows and trainer.max_steps"
-_RESUME = "a run that was stopped would not go on with the same data"
+_RESUME = "a stopped run would not continue with the same data"
 REFUSED = {  # flag -> why not
     **dict.fromkeys(("accelerator", "devices", "num_nodes", "strategy", "precision"), "trainer.{flag} sets it"),
     **dict.fromkeys(("max_steps", "profiler", "log_every_n_steps"), "trainer.{flag} sets it"),
     **dict.fromkeys(("max_epochs", "min_epochs"), _STEPS),
-    "min_steps": "a signal to stop would be forgotten when a run is stopped and goes on; patience says when to stop",
-    "max_time": "a run would end at another step each time; a stopped run goes on with the same command",
+    "min_steps": "a signal to stop would be forgotten when a stopped run continues; patience says when to stop",
+    "max_time": "it would end a run at another step each time; a stopped run continues with the same command",
     **dict.fromkeys(("fast_dev_run", "overfit_batches"), _DATA),
     **dict.fromkeys((f"limit_{part}_batches" for part in ("train", "val", "test", "predict")), _DATA),
     **dict.fromkeys(("val_check_interval", "check_val_every_n_epoch"), "trainer.validate_every sets it"),
-    "num_sanity_val_steps": "it would be a validation of untrained adapters",
+    "num_sanity_val_steps": "it would validate untrained adapters",
     "enable_checkpointing": "a run always keeps its state: trainer.checkpoint_every, trainer.keep_checkpoints",
     "barebones": "it turns checkpoints off",
     "accumulate_grad_batches": "data.micro_batch_size says how a step is divided",
@@ -38,8 +38,8 @@ REFUSED = {  # flag -> why not
 def check_flags(flags: Iterable[str]) -> None:
     """
     Raises:
-        FlixError: a flag that is unknown, or one of `REFUSED`: it belongs to another key, or would break the promise
-            that a stopped run ends as if it had not been stopped.
+        FlixError: a flag that is unknown, or one of `REFUSED`: it belongs to another key, or a stopped run would no
+            longer end as if it had not been stopped.
     """
     taken = signature(Trainer).parameters
     for flag in flags:

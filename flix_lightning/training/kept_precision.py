@@ -1,4 +1,4 @@
-"""The number format a run began with: it keeps it wherever it continues, and all its processes compute in it."""
+"""The number format that a run began with, kept wherever it continues and the same in all its processes."""
 
 import os
 import time
@@ -14,13 +14,13 @@ PATIENCE = 120.0  # seconds
 
 
 def run_precision(run: Path, precision: str, accelerator: str, waits: bool = True) -> str:
-    """What `trainer.precision` is for a run: `auto` is what it began with, at its start what suits its first process.
+    """The precision of a run: `auto` is the one that it began with, chosen at its start by its first process.
 
     Args:
-        waits: for the first process to say it.
+        waits: for the first process to write it.
 
     Raises:
-        FlixError: that process has not said it in time.
+        FlixError: that process has not written it in time.
     """
     if precision != AUTO:
         return precision
@@ -36,7 +36,7 @@ def run_precision(run: Path, precision: str, accelerator: str, waits: bool = Tru
 
 
 def keep_precision(run: Path, precision: str) -> None:
-    """Write down what the run computes in; the first process does, before any step."""
+    """Write the run's precision; the first process does, before any step."""
     if _kept(run) != precision:
         write_whole(run / KEPT, f"{precision}\n")
 
@@ -47,5 +47,5 @@ def _kept(run: Path) -> str | None:
 
 
 def _is_first() -> bool:
-    """Whether this process is the first of its run by what launchers put into the environment."""
+    """Whether this process is the first of its run, by the launchers' environment variables."""
     return not any(int(os.environ.get(name) or 0) for name in RANKS)

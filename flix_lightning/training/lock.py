@@ -23,9 +23,8 @@ LOCK = "lock"
 def locked(run: Path) -> Iterator[None]:
     """Keep other processes out of `run`; the lock ends with this process, however that ends.
 
-    POSIX's record lock, for a killed run's data loaders may outlive it for seconds and do not inherit this one, as they
-    would filelock's; Windows' loaders are no copies of the process and inherit neither. A file system that knows no
-    locks protects nothing, and the run goes on.
+    POSIX's record lock: data loaders may outlive a killed run for seconds, and would inherit filelock's lock but not
+    this one; on Windows they inherit neither. On a file system without locks the run goes on unprotected.
 
     Raises:
         FlixError: another process holds it.
@@ -56,7 +55,7 @@ def is_locked(run: Path) -> bool:
 
 
 def _taken(file: IO, how: int) -> bool:
-    """Whether the lock could be taken, or the file system knows none."""
+    """Whether the lock could be taken, or the file system has no locks."""
     try:
         fcntl.lockf(file, how | fcntl.LOCK_NB)
     except OSError as error:

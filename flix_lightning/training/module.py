@@ -1,4 +1,4 @@
-"""The LightningModule: owns the adapters and the feature-dropout schedule; loss, generation, scores."""
+"""The LightningModule: adapters, feature dropout, loss, generation, scores."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,8 @@ from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from flix_lightning.adapters.active import ActiveComposition
-from flix_lightning.adapters.bank import ADAPTER, Bank
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.bank_file import ADAPTER
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.dropout import FeatureDropout
 from flix_lightning.adapters.features import Feature
@@ -20,16 +21,17 @@ from flix_lightning.adapters.injection import ALL_LINEAR, adapter_state, inject,
 from flix_lightning.adapters.working_set import WorkingSet
 from flix_lightning.data.batches import EvalBatch, TrainBatch
 from flix_lightning.data.cells import Cell
+from flix_lightning.data.predictions import Prediction
 from flix_lightning.data.prompting import Prompting
-from flix_lightning.data.scores import CellScores, mean_by_task
+from flix_lightning.data.scores import CellScores, mean_by_task, scored
 from flix_lightning.data.tasks import Task
 from flix_lightning.data.tokens.encoding import IGNORE
 from flix_lightning.models.decoder_start import decoder_inputs
 from flix_lightning.models.generation import answers
 from flix_lightning.models.target_head import TargetHead
+from flix_lightning.training.answered import gathered
 from flix_lightning.training.feature_rows import FEATURES, by_name
-from flix_lightning.training.optimization import Optimization
-from flix_lightning.training.optimizer import ActiveRowsAdamW
+from flix_lightning.training.optimizer import ActiveRowsAdamW, Optimization
 from flix_lightning.training.results import parameters_by_axis
 from flix_lightning.training.sharding import shard_layers
 
@@ -40,12 +42,12 @@ class FlixModule(LightningModule):
     Args:
         backbone: a transformers encoder-decoder or decoder-only model; adapted in place.
         tokenizer: the backbone's.
-        tasks: the benchmark's; they say how answers are scored.
+        tasks: the benchmark's, with the metrics of answers.
         composer: cells -> composition.
         dropout: feature dropout, off outside training.
         optimization: of the adapters.
         max_steps: the length of training, which the learning rate's decay needs.
-        seed: of the adapters' start and the dropout gates.
+        seed: of the adapters' initial values and the dropout gates.
         target_modules, scaling: see `inject`.
         prompting: kept with the trained bank.
     """
@@ -83,9 +85,10 @@ class FlixModule(LightningModule):
         self.scores: CellScores | None = None
         self.validation_scores: dict[int, float] = {}  # step -> mean over the training cells
         self.test_scores: dict[Cell, float] = {}
+        self.predictions: list[Prediction] = []  # of the test pass; after it, of all processes on the first one
 
     def configure_model(self) -> None:
-        """Share out the frozen layers over the processes where the strategy does so."""
+        """Shard the frozen layers over the processes if the strategy does."""
         if self.device_mesh is not None and not self.sharded:
             shard_layers(self.backbone, self.device_mesh["data_parallel"])
             self.sharded = True
@@ -93,7 +96,7 @@ class FlixModule(LightningModule):
     # ---------------------------------------------------------------- training
 
     def factors(self) -> list[nn.Parameter]:
-        """What training changes, all with the same rows."""
+        """The trained tensors, all with the same rows."""
         return [factor for bank in self.banks for factor in (bank.lora_a, bank.lora_b)]
 
     def factor_rows(self) -> dict[str, slice]:
@@ -107,7 +110,7 @@ class FlixModule(LightningModule):
         self.held_rows = torch.tensor(rows, dtype=torch.long)
 
     def _trainable(self, rows: Tensor) -> Tensor:
-        """Those of `rows`, places in the row of all ranks, whose features are not held."""
+        """Those of `rows`, indices into the list of all ranks, whose features are not held."""
         return rows[~torch.isin(rows, self.held_rows)]
 
     def training_step(self, batch: TrainBatch, _: int) -> Tensor:
@@ -130,14 +133,14 @@ class FlixModule(LightningModule):
 
         Args:
             inputs: as `training_batch` makes them.
-            places: (2, places), as `target_places` finds them in the labels.
+            places: (2, places), as returned by `target_places`.
         """
         inputs = dict(inputs)
         labels = inputs.pop("labels")
         if self.backbone.config.is_encoder_decoder:
             inputs["decoder_input_ids"] = decoder_inputs(labels, self.backbone.config)
         else:
-            del inputs["attention_mask"]  # rows are padded on the right, where a causal model's earlier tokens look not
+            del inputs["attention_mask"]  # causal attention never reaches right padding
         self.head.places = places[0]
         try:
             logits = self.train_forward(**inputs, use_cache=False).logits
@@ -146,12 +149,12 @@ class FlixModule(LightningModule):
         return functional.cross_entropy(logits.float(), places[1], reduction="sum", ignore_index=IGNORE)
 
     def compile_training(self) -> None:
-        """Train with the backbone compiled, for any shapes; generation, whose shapes grow by the token, is not."""
+        """Train with the backbone compiled for dynamic shapes; generation, with a new shape at every token, is not."""
         self.train_forward = torch.compile(self.backbone.__call__, dynamic=True)
 
     def work_on(self, examples: int, width: int) -> None:
-        """Train in a working set for global batches of `examples` with at most `width` active ranks each, where that
-        is smaller than the banks.
+        """Train in a working set for global batches of `examples` with at most `width` active ranks each, if it is
+        smaller than the banks.
         """
         if examples * width < self.composer.total_rank:
             self.working = WorkingSet(self.banks, examples, width)
@@ -162,7 +165,7 @@ class FlixModule(LightningModule):
             self.work_on(data.batching.batch_size, self.composer.active_rank(data.mixture.train))
 
     def trained(self) -> list[nn.Parameter]:
-        """What gradients are taken of: the factors, or their working rows."""
+        """The tensors with gradients: the factors, or their working rows."""
         return list(self.working.wholes()) if self.working else self.factors()
 
     def configure_optimizers(self) -> dict[str, Any]:
@@ -175,14 +178,14 @@ class FlixModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Set the learning rate of the step reached: a run that goes on for more steps has another schedule now."""
+        """Set the learning rate of the current step: a run continued for more steps has another schedule now."""
         optimizer, schedule = self.optimizers().optimizer, self.lr_schedulers()
         factor = self.optimization.factor(schedule.last_epoch, self.max_steps)
         for group, peak in zip(optimizer.param_groups, schedule.base_lrs):
             group["lr"] = peak * factor
 
     def on_after_backward(self) -> None:
-        """No gradient for what is held: it does not move, so it counts neither in clipping nor in logged norms."""
+        """Zero the gradients of held features, so that they count neither in clipping nor in logged norms."""
         rows = self.held_rows
         if self.working:
             rows = self.working.places(rows[torch.isin(rows, self.working.rows)])
@@ -197,17 +200,24 @@ class FlixModule(LightningModule):
     # ----------------------------------------------------------------- scoring
 
     def generate(self, batch: EvalBatch) -> list[str]:
-        """Greedy continuations, one an example, in a batch that mixes cells."""
+        """Greedy continuations of a batch that mixes cells, one for each example."""
         self.active.set(self.composer.compose(batch.cells).to(self.device))
         return answers(self.backbone, self.tokenizer, batch.inputs, batch.limits)
 
     def _start_scoring(self, cells: Sequence[Cell]) -> None:
         self.scores = CellScores(cells, self.tasks).to(self.device)
 
-    def _score(self, batch: EvalBatch) -> None:
+    def _score(self, batch: EvalBatch) -> list[Prediction]:
+        """Count a batch's answers, and return them; none of a batch that another process counts."""
         predictions = self.generate(batch)
-        if batch.counted:
-            self.scores.update(batch.cells, predictions, batch.targets)
+        if not batch.counted:
+            return []
+        self.scores.update(batch.cells, predictions, batch.targets)
+        rows = zip(batch.cells, batch.rows, predictions, batch.targets, strict=True)
+        metrics = {name: task.metric_path for name, task in self.tasks.items()}
+        return [
+            Prediction(cell, row, metrics[cell.task], scored(said), scored(asked)) for cell, row, said, asked in rows
+        ]
 
     def on_validation_epoch_start(self) -> None:
         self._start_scoring(self.trainer.datamodule.validated_cells)
@@ -227,31 +237,33 @@ class FlixModule(LightningModule):
 
     def on_test_epoch_start(self) -> None:
         self._start_scoring(self.trainer.datamodule.scored_cells)
+        self.predictions = []
 
     def test_step(self, batch: EvalBatch, _: int) -> None:
-        self._score(batch)
+        self.predictions += self._score(batch)
 
     def on_test_epoch_end(self) -> None:
         self.test_scores = self.scores.compute()
+        self.predictions = gathered(self.predictions, self.scores.cells)
         self.active.set(None)
 
-    # ---------------------------------------------------- what a run results in
+    # ----------------------------------------------------------------- results
 
     def trained_state(self) -> dict[str, Tensor]:
-        """What training changes, by name, in the order of `factors`."""
+        """The trained tensors by name, in the order of `factors`."""
         return adapter_state(self.backbone)
 
     def load_trained_state(self, state: Mapping[str, Tensor]) -> None:
-        """Put it back; see `load_adapter_state`."""
+        """Restore them; see `load_adapter_state`."""
         load_adapter_state(self.backbone, state)
 
     def parameters_by_axis(self) -> dict[str, int]:
         """Axis -> trained parameters."""
         return parameters_by_axis(self.composer, self.banks, self.held)
 
-    def write(self, run: Path, cells: Iterable[Cell]) -> None:
-        """Keep what was trained on `cells` in the run's directory."""
-        Bank.of(self.backbone, self.composer, self.tasks, cells, self.prompting).write(run / ADAPTER)
+    def write(self, run: Path, cells: Iterable[Cell], model: Mapping[str, Any]) -> None:
+        """Keep what was trained on `cells` in the run's directory; `model` is the section that loads the backbone."""
+        Bank.of(self.backbone, self.composer, self.tasks, cells, self.prompting, model).write(run / ADAPTER)
 
     # ------------------------------------------------------------- checkpoints
 
@@ -260,7 +272,7 @@ class FlixModule(LightningModule):
         return {str(feature): self.composer.allocation[feature] for feature in self.composer.space}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what training changes, and whose rows it is: the backbone is frozen and known by name."""
+        """Keep the trained tensors and the features of their rows; the backbone is frozen and known by name."""
         checkpoint["state_dict"] = self.trained_state()
         checkpoint[FEATURES] = self.feature_rows()
         checkpoint["validation_scores"] = dict(self.validation_scores)

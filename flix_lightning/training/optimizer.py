@@ -1,33 +1,85 @@
-"""The optimizer: AdamW that touches only the ranks whose features were active in the step."""
+"""The `optimizer` section of a config, and its optimizer: AdamW that touches only the ranks active in the step."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from flix_lightning.common.settings import NotNegative, Positive, checked
+from flix_lightning.common.errors import unknown
+from flix_lightning.common.settings import Natural, NotNegative, Positive, checked
 
 TOGETHER_ON_CPU = 8  # parameters stepped at once: few enough that their rows stay in the processor's cache
 
 
 @checked("optimizer")
+@dataclass(frozen=True)
+class Optimization:
+    """How the adapters are trained.
+
+    Args:
+        lr: the peak learning rate.
+        warmup_steps: steps from 0 to the peak.
+        decay: from the peak to 0 at `max_steps`, or `constant`.
+        weight_decay: as in AdamW.
+        axis_lr: axis -> factor on the learning rate of its features; 1 for other axes.
+    """
+
+    lr: Positive
+    warmup_steps: Natural = 0
+    decay: Literal["constant", "linear", "cosine"] = "linear"
+    weight_decay: NotNegative = 0.0
+    axis_lr: Mapping[str, Positive] = field(default_factory=dict)
+
+    def check_axes(self, trained: Collection[str]) -> None:
+        """
+        Raises:
+            FlixError: `axis_lr` names an axis that has no features to train.
+        """
+        for axis in self.axis_lr:
+            if axis not in trained:
+                raise unknown("axis of optimizer.axis_lr", axis, trained)
+
+    def row_lr(self, axes: Mapping[str, slice], rows: int) -> Tensor | None:
+        """(rows,), the factor on the learning rate of every row of the factors; None for 1 throughout.
+
+        Args:
+            axes: axis -> its rows.
+        """
+        if not self.axis_lr:
+            return None
+        factors = torch.ones(rows)
+        for axis, factor in self.axis_lr.items():
+            factors[axes[axis]] = factor
+        return factors
+
+    def factor(self, step: int, max_steps: int) -> float:
+        """The learning rate at `step` over the peak."""
+        rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        left = max(0.0, (max_steps - step) / max(1, max_steps - self.warmup_steps))
+        fall = {"constant": 1.0, "linear": min(1.0, left), "cosine": (1 - math.cos(math.pi * min(1.0, left))) / 2}
+        return rise * fall[self.decay]
+
+
+@checked("optimizer")
 class ActiveRowsAdamW(torch.optim.Optimizer):
-    """AdamW (Loshchilov and Hutter, 2019) over rows that come and go.
+    """AdamW (Loshchilov and Hutter, 2019) over the rows that are active in a step.
 
     Every parameter is (ranks, width). Rows of features that no example of the step activated keep their weights,
     moments and step count: a rare language is neither moved by stale momentum nor decayed, and its bias correction
     counts its own updates. With every row active this is AdamW.
 
-    A parameter may be the working rows of a larger tensor (see `WorkingSet`): weights and moments are then that
-    tensor's, the gradient alone is the parameter's, and a step costs what the working rows cost.
+    A parameter may be the working rows of a larger tensor (see `WorkingSet`): weights and moments are then those
+    of that tensor, the gradient is the parameter's, and the cost of a step follows the working rows.
 
     Args:
         parameters: (name, parameter), all with the same number of rows; a state is found by name.
         lr: learning rate.
         betas, eps, weight_decay: as in AdamW.
-        wholes: parameter -> the (ranks, width) that it holds working rows of, where it is not the whole itself.
+        wholes: parameter -> the (ranks, width) tensor that it holds working rows of; absent for whole parameters.
     """
 
     def __init__(
@@ -49,7 +101,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update `active_rows`, (active ranks,) row numbers in rising order; all rows while it is None.
 
-        `gradient_rows`, (active ranks,), says where these rows' gradients stand; in the same rows while it is None.
+        `gradient_rows`, (active ranks,), are the rows of their gradients; the same rows while it is None.
         `row_lr`, (ranks,), multiplies the learning rate of each row; by 1 while it is None.
         """
         loss = None
@@ -85,7 +137,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
         updates = state[0]["updates"].index_select(0, rows) + 1
         state[0]["updates"].index_copy_(0, rows, updates)
         beta1, beta2 = group["betas"]
-        # first / debias1 / (sqrt(second / debias2) + eps), with the corrections drawn into the divisor
+        # first / debias1 / (sqrt(second / debias2) + eps), with the corrections moved into the divisor
         scale = _debias(beta1, updates) * _debias(beta2, updates).rsqrt()
         floor = _debias(beta1, updates) * group["eps"]
         factor = None if self.row_lr is None else self.row_lr.to(rows.device)[rows, None]
@@ -95,7 +147,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
             gradients = [p.grad.index_select(0, at) for p in parameters[part] if p.grad is not None]
             kept = wholes[part], [s["exp_avg"] for s in state[part]], [s["exp_avg_sq"] for s in state[part]]
             everything = len(rows) == len(wholes[0])
-            active = kept if everything else [[tensor.index_select(0, rows) for tensor in some] for some in kept]
+            active = kept if everything else [[tensor.index_select(0, rows) for tensor in tensors] for tensors in kept]
             weights, first, second = active
             torch._foreach_lerp_(first, gradients, 1 - beta1)
             torch._foreach_mul_(second, beta2)
@@ -113,7 +165,7 @@ class ActiveRowsAdamW(torch.optim.Optimizer):
                 whole.index_copy_(0, rows, values)
 
     def _rows(self, whole: Tensor) -> tuple[Tensor, Tensor]:
-        """The active rows, and where their gradients stand."""
+        """The active rows, and the rows of their gradients."""
         rows = self.active_rows
         rows = torch.arange(len(whole), device=whole.device) if rows is None else rows.to(whole.device)
         return rows, rows if self.gradient_rows is None else self.gradient_rows.to(whole.device)

@@ -1,4 +1,4 @@
-"""What a run is about to do, told before it does it: cells and shares, parameters, device, number format, time."""
+"""The plan of a run, shown before it starts: cells and shares, parameters, device, number format, time."""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ FEW = 8  # cells that are listed one by one
 
 
 class Plan(Callback):
-    """Tells what a run is about to do when its data is ready.
+    """Shows what a run will do, once its data is ready.
 
     Args:
         settings: of the trainer.
@@ -38,13 +38,13 @@ class Plan(Callback):
                 tell(line)
 
     def lines(self, trainer: Trainer, module: FlixModule, data: MixtureDataModule) -> Iterator[str]:
-        """A line each for data, parameters, machine, steps and directory."""
+        """One line for each of data, parameters, machine, steps and directory."""
         yield f"data    {'; '.join(shares(data))}"
         if unseen := data.mixture.zero_shot:
             yield f"scored  also {counted(len(unseen), 'cell')} not trained"
         by_axis = module.parameters_by_axis()
-        told = ", ".join(f"{axis} {count:,}" for axis, count in by_axis.items())
-        yield f"trains  {sum(by_axis.values()):,} parameters: {told}"
+        by_name = ", ".join(f"{axis} {count:,}" for axis, count in by_axis.items())
+        yield f"trains  {sum(by_axis.values()):,} parameters: {by_name}"
         chosen = "" if self.settings.precision == self.precision else f" (trainer.precision={self.settings.precision})"
         yield f"device  {device_words(trainer)}, {self.precision}{chosen}"
         if slow := slow_format(self.precision, module):
@@ -55,7 +55,7 @@ class Plan(Callback):
 
 
 def shares(data: MixtureDataModule) -> list[str]:
-    """The share of each trained cell, or task by task where they are many."""
+    """The share of each trained cell, or of each task if there are many cells."""
     cells = list(zip(data.mixture.train, data.probabilities))
     if len(cells) <= FEW:
         return [f"{cell} {share:.1%}" for cell, share in cells]
@@ -77,7 +77,7 @@ def device_words(trainer: Trainer) -> str:
 
 
 def slow_format(precision: str, module: FlixModule) -> str | None:
-    """What to set where the device computes products in bfloat16 slowly, and the run has such."""
+    """What to set if the run computes in bfloat16 and the device is slow at it."""
     kind = module.device.type
     stored = {parameter.dtype for parameter in module.backbone.parameters() if not parameter.requires_grad}
     if bf16_is_fast(kind) or not (precision == MIXED or torch.bfloat16 in stored):
@@ -87,7 +87,7 @@ def slow_format(precision: str, module: FlixModule) -> str | None:
 
 
 def dry_run(plan: Plan, trainer: Trainer, experiment: Experiment) -> None:
-    """Show the plan with the time of a step, and write nothing: data that is tokenised for it is not kept."""
+    """Show the plan with the time of a step, and write nothing; tokenised data is not kept."""
     module, data = experiment.module, experiment.datamodule
     data.trainer, data.tokenised.store.keeps = trainer, False
     data.prepare_data()

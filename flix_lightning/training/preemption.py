@@ -1,4 +1,4 @@
-"""SLURM's warning before it takes a job's machines away: save, put the job back into the queue, end."""
+"""SLURM's warning before a job loses its machines: save, requeue the job, exit."""
 
 import os
 import signal
@@ -25,10 +25,10 @@ def job_id() -> str | None:
 
 
 class Preemption(Callback):
-    """Ends a SLURM job at the end of the step in which the warning came, with that step saved.
+    """Ends a SLURM job after the step in which the warning came, with that step saved.
 
-    The job that comes back runs the same command and continues. Under submitit its own handler requeues, for it has to
-    write down what to run again.
+    The requeued job runs the same command and continues. Under submitit its own handler requeues, since it has to store
+    what to run again.
 
     Args:
         checkpoints: of the run.
@@ -64,7 +64,7 @@ class Preemption(Callback):
         self._warned = signal.Signals(number)
 
     def on_train_batch_start(self, trainer: Trainer, _: LightningModule, __: Any, batch_idx: int) -> None:
-        """Where the step before is whole, its validation included, all processes leave if one was warned."""
+        """Between two whole steps, validation included, all processes exit if one was warned."""
         if not self._before or batch_idx % trainer.accumulate_grad_batches:
             return
         if trainer.strategy.reduce_boolean_decision(self._warned is not None, all=False):

@@ -20,7 +20,7 @@ class StepBar(RichProgressBar):
 
 
 class StepLines(Callback):
-    """Lines with step, loss, speed and the time that is left: after the first step and every validation, and at least
+    """Lines with step, loss, speed and the time left: after the first step and every validation, and at least
     every ten seconds, unless a micro-batch takes longer.
     """
 
@@ -37,15 +37,15 @@ class StepLines(Callback):
             tell(self._line(trainer))
 
     def _line(self, trainer: Trainer) -> str:
-        """How the training stands."""
+        """The line for the current step."""
         step, scores = trainer.global_step, trainer.callback_metrics
-        told = [f"{name} {float(scores[name]):.3f}" for name in ("train/loss", "val/score") if name in scores]
+        shown = [f"{name} {float(scores[name]):.3f}" for name in ("train/loss", "val/score") if name in scores]
         done = step - self._first
         if not done:
             return f"step {step}/{trainer.max_steps}"
         speed = (time.monotonic() - self._began - self._validating) / done
         left = f"{duration(self._seconds_left(trainer, speed))} left"
-        return "  ".join([f"step {step}/{trainer.max_steps}", *told, f"{speed:.2f} s/step", left])
+        return "  ".join([f"step {step}/{trainer.max_steps}", *shown, f"{speed:.2f} s/step", left])
 
     def _seconds_left(self, trainer: Trainer, speed: float) -> float:
         """Of training, and of its validations once one has been seen."""

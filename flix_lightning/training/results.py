@@ -1,4 +1,4 @@
-"""The record of a run: one JSON file with everything its tables and plots are made of."""
+"""The record of a run: one JSON file, the source of all tables and plots."""
 
 import json
 import resource
@@ -15,10 +15,13 @@ from flix_lightning.common.files import write_whole
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import Mixture, in_order
 from flix_lightning.data.tasks import Task
+from flix_lightning.training.record_form import read_record_file
 
 if TYPE_CHECKING:  # reports read records, and need no torch
     from flix_lightning.adapters.composition import Composer
     from flix_lightning.adapters.injection import FeaturizedLinear
+
+RECORD = "record.json"  # of a finished run, in its folder
 
 
 def parameters_by_axis(
@@ -42,9 +45,9 @@ def mixing_shares(mixture: Mixture, probabilities: np.ndarray, drawn: np.ndarray
 
 
 def cell_rows(scores: Mapping[Cell, float], mixture: Mixture, tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
-    """A row a cell: task, language, attributes if it has any, group, score.
+    """One row for each cell: task, language, attributes if any, group, score.
 
-    Where a task names the languages of an official average, `scored` says whether the cell's is among them.
+    If a task names the languages of an official average, `scored` says whether the cell's is one of them.
     """
     rows = []
     for cell, score in scores.items():
@@ -63,7 +66,7 @@ def cell_of(row: Mapping[str, Any]) -> Cell:
 
 
 def place_of(row: Mapping[str, Any]) -> str:
-    """The language of a row of `cell_rows` with its values on further axes: where it stands among its task's."""
+    """The language of a row of `cell_rows` with its values on further axes: its place among its task's cells."""
     return str(cell_of(row)).removeprefix(f"{row['task']}/")
 
 
@@ -87,21 +90,21 @@ def peak_memory_mib() -> float:
 
 
 def write_record(run: Path, record: Mapping[str, Any]) -> None:
-    write_whole(run / "record.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_whole(run / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_record(run: Path) -> dict[str, Any]:
     """The record of a finished run.
 
     Raises:
-        FlixError: the run has none: it is absent or unfinished.
+        FlixError: the run is absent or unfinished, or the file is damaged or somebody else's.
     """
-    path = run / "record.json"
+    path = run / RECORD
     if not path.is_file():
-        raise FlixError(f"run: {str(run)!r} holds no record.json; it is not a finished run.")
-    return json.loads(path.read_text(encoding="utf8"))
+        raise FlixError(f"run: {str(run)!r} holds no {RECORD}; it is not a finished run.")
+    return read_record_file(path)
 
 
 def precision_of(record: Mapping[str, Any]) -> str:
-    """The number format of a finished run; records from before `auto` have it in their config only."""
+    """The number format of a finished run; older records have it in their config only."""
     return record.get("precision") or record["config"]["trainer"]["precision"]

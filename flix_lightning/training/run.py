@@ -13,9 +13,10 @@ from lightning.pytorch.loggers import Logger
 
 from flix_lightning.common.console import quieten
 from flix_lightning.common.files import make_directory, write_whole
-from flix_lightning.common.settings import fill
+from flix_lightning.common.settings import fill, plain
 from flix_lightning.data.benchmarks.benchmark import Benchmark
 from flix_lightning.data.mixture import build_mixture
+from flix_lightning.data.predictions import write_predictions
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.training.assembly import Experiment, build_experiment
 from flix_lightning.training.callbacks import check_monitors
@@ -27,7 +28,7 @@ from flix_lightning.training.kept_precision import keep_precision, run_precision
 from flix_lightning.training.lock import locked
 from flix_lightning.training.plan import Plan, dry_run
 from flix_lightning.training.preemption import Preemption
-from flix_lightning.training.results import cell_rows, mixing_shares, read_record, write_record
+from flix_lightning.training.results import RECORD, cell_rows, mixing_shares, read_record, write_record
 from flix_lightning.training.run_data import RunData, in_short, write_data
 from flix_lightning.training.steps import StepLoss, StepSeed
 from flix_lightning.training.tracking.ending import CloseOnError, log_results
@@ -45,20 +46,20 @@ def train(
     callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any] | None:
     """Train to `trainer.max_steps`, continuing from the run's last checkpoint; returns the record it wrote. With
-    `dry_run` only say what would be trained, and return nothing.
+    `dry_run` only show what would be trained, and return None.
 
-    A run that has none starts from that of the run it continues, if its config names one in `continue_from`.
+    Without a checkpoint it starts from the last one of the run in `continue_from`, if its config names one.
 
     Args:
-        config: plain and resolved; all that decides the run.
-        run: its directory, made once every setting has been checked.
-        benchmark, backbone: what the config's sections of these names stand for.
+        config: plain and resolved; it determines the run.
+        run: its directory, created after all settings are checked.
+        benchmark, backbone: made from the config's sections of these names.
         logger: Lightning's, one or several, or None.
-        overrides: what the user typed, kept beside the config.
+        overrides: the user's, stored with the config.
         callbacks: further ones, as `make_callbacks` gives them.
 
     Raises:
-        FlixError: a setting that cannot be.
+        FlixError: an invalid setting.
     """
     quieten()
     around = environment()
@@ -101,8 +102,8 @@ def train(
     experiment.datamodule.shown = settings.progress and trainer.is_global_zero
     make_directory(run)
     with locked(run) if trainer.is_global_zero else nullcontext():
-        for one in trainer.loggers:
-            one.log_hyperparams(config)
+        for each in trainer.loggers:
+            each.log_hyperparams(plain(config))
         if trainer.is_global_zero:
             write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
             keep_precision(run, precision)
@@ -114,10 +115,11 @@ def train(
         record = {**score_best(config, trainer, experiment, saved, known), "feature_use": use.counts()}
         if trainer.is_global_zero:
             mixture = experiment.datamodule.mixture
-            experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier))
+            experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier), config["model"])
+            write_predictions(run / RECORD, experiment.module.predictions)
             write_record(run, record)  # last: it marks the run as finished
-        for one in trainer.loggers:
-            log_results(one, record, run)
+        for each in trainer.loggers:
+            log_results(each, record, run)
         return record
 
 
@@ -145,7 +147,7 @@ def score_best(
     """The record of a trained run, its test scores those of the best adapters, which the module then holds.
 
     Args:
-        known: what the record says that was known before it began.
+        known: entries of the record that were known before training.
     """
     module, data = experiment.module, experiment.datamodule
     module.load_trained_state(saved.best_adapters)

@@ -1,12 +1,12 @@
-"""The data that a run began with, kept as `data.json` beside its config: a run does not go on with other data.
+"""The data that a run began with, stored as `data.json` in its directory: a run does not continue with other data.
 
-For every cell and split: the benchmark's fingerprint, found without reading, and a digest of the rows. Where the
-fingerprint is another, or a benchmark has none, the digest decides: a file that was copied, touched or read by newer
-code holds the same rows.
+For every cell and split: the benchmark's fingerprint, found without reading, and a digest of the rows. If the
+fingerprint differs, or a benchmark has none, the digest decides: a file that was copied, touched or read by newer code
+has the same rows.
 
     {"train": ["topic/sw", ...], "rows": {"topic/sw": {"train": ["5a0c...", "77b1..."], ...}, ...}}
 
-A calibration run begins with a frozen bank, too, of which it keeps no copy: `"bank"` is the digest of its file.
+A calibration run also begins with a frozen bank, which it does not copy: `"bank"` is the digest of its file.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flix_lightning.adapters.bank import bank_file
+from flix_lightning.adapters.bank_file import bank_file
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import write_whole
 from flix_lightning.common.settings import fill
@@ -50,7 +50,7 @@ class RunData:
 
     @staticmethod
     def of(config: Mapping[str, Any], mixture: Mixture, benchmark: Benchmark) -> "RunData":
-        """Of a run by its whole config."""
+        """The data of a run, by its whole config."""
         caching = fill("data.cache", Caching, config["data"].get("cache", {}))
         bank = config["adapter"].get("bank")
         return RunData(mixture, RowDigests(benchmark, caching), None if bank is None else bank_file(Path(bank)))
@@ -74,20 +74,20 @@ class RunData:
             return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
 
     def differs(self, before: Mapping[str, Any]) -> str | None:
-        """What is not as `before`, in words; None where all is."""
+        """The difference to `before` in words; None without one."""
         cells = {str(cell): cell for cell in self.mixture.cells}
-        told = [
+        changes = [
             _listed("cells that are gone", [name for name in before["rows"] if name not in cells]),
             _listed("new cells", [name for name in cells if name not in before["rows"]]),
             _listed("other rows in", filter(None, (self._changed(cell, before["rows"]) for cell in cells.values()))),
         ]
         train = list(map(str, self.mixture.train))
-        if not any(told) and train != before["train"]:
+        if not any(changes) and train != before["train"]:
             same = sorted(train) == sorted(before["train"])
-            told.append("its training cells stand in another order" if same else "other cells train")
+            changes.append("its training cells stand in another order" if same else "other cells train")
         if self.bank is not None and before.get("bank") != self._bank_digest():
-            told.append(f"another bank in {str(self.bank)!r}")
-        return "; ".join(filter(None, told)) or None
+            changes.append(f"another bank in {str(self.bank)!r}")
+        return "; ".join(filter(None, changes)) or None
 
     def _changed(self, cell: Cell, rows: Mapping[str, Any]) -> str | None:
         """The cell with those of its splits that have other rows."""
@@ -107,7 +107,7 @@ class RunData:
         """
         Args:
             run: whose `data.json` is compared.
-            stands: how the run stands, for the message: `unfinished` or `finished`.
+            stands: state of the run, for the message: `unfinished` or `finished`.
             needed: refuse a run without the file: begun by an earlier version.
 
         Raises:
@@ -122,12 +122,12 @@ class RunData:
                 )
             return
         try:
-            told = self.differs(json.loads(path.read_text(encoding="utf8")))
+            changes = self.differs(json.loads(path.read_text(encoding="utf8")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FlixError(f"{str(path)!r} is damaged: {error}; remove the folder to train from the start.") from error
-        if told:
+        if changes:
             shown = f" `flix report {run}` shows its table." if stands == "finished" else ""
-            raise FlixError(f"{str(run)!r} is {stands} and began with other data: {told}.{shown} {GO_ON}")
+            raise FlixError(f"{str(run)!r} is {stands} and began with other data: {changes}.{shown} {GO_ON}")
 
 
 def write_data(run: Path, found: Mapping[str, Any]) -> None:
@@ -135,7 +135,7 @@ def write_data(run: Path, found: Mapping[str, Any]) -> None:
 
 
 def in_short(found: Mapping[str, Any]) -> dict[str, str]:
-    """Split -> one digest of the rows of all cells: what a record says of its data."""
+    """Split -> one digest of the rows of all cells, for the record."""
     by_split = {split: {c: rows[split][1] for c, rows in found["rows"].items() if split in rows} for split in SPLITS}
     return {split: short(json.dumps(digests, sort_keys=True)) for split, digests in by_split.items() if digests}
 

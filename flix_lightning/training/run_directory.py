@@ -9,12 +9,12 @@ from typing import Any
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import plain_name
 from flix_lightning.common.settings import fill
+from flix_lightning.training.record_form import Config, checked_form, read_json
 from flix_lightning.training.sections import Sections
 
-# Keys that say where and how a run is computed, not what: changing them continues the same run.
+# Keys for where and how a run is computed, not what: changing them continues the same run.
 INCIDENTAL = (
     "runs_dir",
-    "run_dir",
     "logger",
     "trust",
     "dry_run",
@@ -40,7 +40,7 @@ WATCHING = ("DeviceStatsMonitor", "LearningRateMonitor", "ModelSummary", "RichMo
 
 
 def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a config that decides a run's result; the run that it continues is named by its hash alone."""
+    """The part of a config that determines a run's result; the run that it continues is named by its hash alone."""
     config = json.loads(json.dumps(config))
     for key in INCIDENTAL:
         *groups, last = key.split(".")
@@ -64,14 +64,14 @@ def only_watches(callback: Any) -> bool:
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
-    """Ten hexadecimal digits of what decides a run's result."""
+    """Ten hexadecimal digits of the part of a config that determines a run's result."""
     return hashlib.sha256(json.dumps(decisive(config), sort_keys=True).encode()).hexdigest()[:10]
 
 
 def run_directory(config: Mapping[str, Any]) -> Path:
     """
     Raises:
-        FlixError: a section that is not one, or a name that would lead out of `runs_dir`.
+        FlixError: a section that is not a mapping, or a name that would lead out of `runs_dir`.
     """
     sections = fill("", Sections, config)
     return Path(sections.runs_dir) / plain_name("name", sections.name) / fingerprint(config)
@@ -81,9 +81,9 @@ def read_config(run: Path) -> dict[str, Any]:
     """The resolved config a run was started with.
 
     Raises:
-        FlixError: no run lies there.
+        FlixError: no run lies there, or its config is damaged or somebody else's.
     """
     path = run / "config.json"
     if not path.is_file():
         raise FlixError(f"run: no run lies in {str(run)!r}: it has no config.json. Give runs/<name>/<hash>.")
-    return json.loads(path.read_text(encoding="utf8"))
+    return checked_form(repr(str(path)), "config of a run", Config, read_json(path))

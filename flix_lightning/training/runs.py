@@ -1,6 +1,5 @@
-"""Runs below a folder: found by folder, name or the beginning of a hash, and the state that each is in."""
+"""Runs below a folder: found by folder, name or the beginning of a hash; the state of each."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from flix_lightning.common.errors import FlixError
 from flix_lightning.training.checkpoint_files import STEPS, damage, step_of
 from flix_lightning.training.lock import is_locked
+from flix_lightning.training.record_form import Config, checked_form, read_json, read_record_file
 
 FINISHED, RUNNING, STOPPED, DAMAGED = "finished", "running", "stopped", "damaged"
 SHOWN = 8  # candidates that a message names
@@ -72,10 +72,10 @@ class Found:
     Args:
         folder: its own.
         state: `finished`, `running`, `stopped` or `damaged`.
-        detail: the step that it stopped at or runs on from, or what is damaged.
-        config: what it was started with; None where that cannot be read.
+        detail: the step of its last checkpoint, or what is damaged.
+        config: of the run; None if it cannot be read.
         record: of a finished run.
-        step: how far it is.
+        step: the last one saved.
     """
 
     folder: Path
@@ -89,8 +89,8 @@ class Found:
 def look_at(folder: Path) -> Found:
     """The state of a run."""
     try:
-        config = _read(folder / "config.json", "adapter", "seed")
-        record = _read(folder / "record.json", "config", "cells") if (folder / "record.json").exists() else None
+        config = checked_form("config.json", "config of a run", Config, read_json(folder / "config.json"))
+        record = read_record_file(folder / "record.json") if (folder / "record.json").exists() else None
     except FlixError as error:
         return Found(folder, DAMAGED, str(error), None, None)
     if record is not None:
@@ -103,13 +103,3 @@ def look_at(folder: Path) -> Found:
     if saved and whole is None:
         return Found(folder, DAMAGED, "no checkpoint is whole", config, None)
     return Found(folder, STOPPED, f"at step {step}", config, None, step)
-
-
-def _read(path: Path, *needed: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf8"))
-    except (OSError, ValueError) as error:
-        raise FlixError(f"{path.name} cannot be read: {error}") from error
-    if not isinstance(content, dict) or not content.keys() >= set(needed):
-        raise FlixError(f"{path.name} is not one of a run")
-    return content

@@ -1,4 +1,4 @@
-"""The sections of a training config, before any of them is read."""
+"""The sections of a training config, checked before any of them is read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Section = Mapping[str, Any]
 @checked("")
 @dataclass(frozen=True)
 class Sections:
-    """The top of a training config; what is in a section is checked by the constructor that it stands for."""
+    """The top level of a training config; each section is checked by its own constructor."""
 
     name: Text
     seed: Seed

@@ -1,6 +1,6 @@
-"""A frozen backbone that does not fit one device, its layers shared out over the processes (FSDP2).
+"""A frozen backbone that does not fit one device, its layers sharded over the processes (FSDP2).
 
-The adapters are small: every process holds them whole, so checkpoints, optimizer and features work as everywhere else.
+The adapters are small and whole in every process, so checkpoints, optimizer and features work as with other strategies.
 """
 
 from collections.abc import Mapping
@@ -20,17 +20,18 @@ from flix_lightning.adapters.layer import FeaturizedLinear
 
 
 def shard_layers(backbone: nn.Module, mesh: DeviceMesh) -> None:
-    """Share out the frozen weights of every layer; embeddings and adapters stay whole."""
+    """Shard the frozen weights of every layer, whole only while it computes; embeddings and adapters stay whole."""
     for stack in [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]:
         for layer in stack:
             banks = [module for module in layer.modules() if isinstance(module, FeaturizedLinear)]
             adapters = {p for bank in banks for p in set(bank.parameters()) - set(bank.base.parameters())}
             if adapters and not any(isinstance(inner, nn.ModuleList) for inner in layer.modules()):
-                fully_shard(layer, mesh=mesh, ignored_params=adapters)
+                # said, since FSDP2 leaves whole what is nobody's child, as every layer is here
+                fully_shard(layer, mesh=mesh, reshard_after_forward=True, ignored_params=adapters)
 
 
 class MeanGradients(Callback):
-    """The adapters' gradients, averaged over the processes: what DDP does, for parameters that FSDP2 leaves alone."""
+    """The adapters' gradients, averaged over the processes as by DDP, for the parameters that FSDP2 does not shard."""
 
     def on_before_optimizer_step(self, trainer: Trainer, _: LightningModule, optimizer: torch.optim.Optimizer) -> None:
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -56,7 +57,7 @@ class ShardedBackbone(ModelParallelStrategy):
         return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """Nothing: the module itself says what of it is kept, and puts it back."""
+        """Nothing: the module itself saves and restores its state."""
         return {}
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:

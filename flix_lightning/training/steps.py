@@ -14,8 +14,8 @@ from flix_lightning.training.checkpoints import Checkpoints
 class StepSeed(Callback):
     """Seeds PyTorch for every micro-batch, so that a backbone's own dropout is the same after a restart.
 
-    Feature dropout needs none of this: its gates are a function of the step already, on any number of processes. A
-    backbone's dropout also depends on the process and micro-batch, for each sees other examples.
+    Feature dropout does not need it: its gates are a function of the step, on any number of processes. A backbone's
+    dropout also depends on the process and micro-batch, since each has other examples.
     """
 
     def __init__(self, seed: int) -> None:
@@ -30,7 +30,7 @@ class StepLoss(Callback):
     """Logs `train/loss`, the mean over all target tokens of the global batch, and stops when it is not finite.
 
     Args:
-        checkpoints: of the run, to say what is kept.
+        checkpoints: of the run, for the message.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -42,7 +42,7 @@ class StepLoss(Callback):
     ) -> None:
         """
         Raises:
-            FlixError: the loss is not finite. Looked at when it is logged: until then a GPU need not be waited for.
+            FlixError: the loss is not finite; checked only when it is logged, to avoid waiting for a GPU at every step.
         """
         self._sum = self._sum.to(module.device) + outputs["loss"].detach()  # a share of it already
         if (batch_idx + 1) % trainer.accumulate_grad_batches:

@@ -28,20 +28,20 @@ PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": 
 @checked("trainer")
 @dataclass(frozen=True)
 class TrainerSettings:
-    """How long, on what and how often.
+    """Length, devices and intervals of training.
 
     Args:
-        accelerator, devices, num_nodes, strategy: Lightning's; strategy `fsdp2` shares out a backbone that does not
-            fit one device.
+        accelerator, devices, num_nodes, strategy: Lightning's; strategy `fsdp2` shards a backbone that does not fit one
+            device.
         precision: of products, one of `PRECISIONS`.
         max_steps: the length of training.
         validate_every, checkpoint_every: in steps; the last step is validated and saved too.
         keep_checkpoints: how many are kept, in case the last is damaged.
         gradient_clip: the largest norm of the gradient; None clips nothing.
         gradient_checkpointing: recompute activations in the backward pass, for memory.
-        progress: show it.
+        progress: show bars or lines.
         compile: train with the backbone compiled by `torch.compile`.
-        log_every_n_steps: how often curves get a point.
+        log_every_n_steps: interval between points of the curves.
         profiler: one of `PROFILERS`; it writes into the run's directory.
         lightning: further flags of Lightning's Trainer, see `check_flags`.
     """
@@ -74,7 +74,7 @@ class TrainerSettings:
         logger: Logger | Iterable[Logger] | None,
         callbacks: Sequence[Callback],
     ) -> Trainer:
-        """The trainer of one run; how it splits a step into micro-batches is set once its processes are known.
+        """The trainer of one run; the number of micro-batches is set once its processes are known.
 
         Args:
             precision: what the run computes in, see `run_precision`.

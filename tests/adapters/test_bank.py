@@ -10,7 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from flix_lightning.adapters.active import ActiveComposition
-from flix_lightning.adapters.bank import FORMAT, Bank
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.bank_file import FORMAT
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.features import Feature, FeatureSpace
 from flix_lightning.adapters.injection import adapter_state, inject

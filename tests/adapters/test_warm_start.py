@@ -39,7 +39,8 @@ def scores(folder: str, languages: list[str]) -> list[dict]:
         accelerator="cpu", precision="bf16-mixed", logger=False, enable_progress_bar=False, enable_checkpointing=False
     )
     benchmark = small_benchmark()
-    return evaluate(Path(folder), benchmark, benchmark, untrained_backbone(), trainer, languages=languages)["cells"]
+    found = evaluate(Path(folder), benchmark, benchmark, untrained_backbone(), trainer, languages=languages)
+    return found.scores["cells"]
 
 
 def test_a_new_language_leaves_old_features_and_their_scores_bit_for_bit():
@@ -226,5 +227,10 @@ def test_new_needs_a_bank():
 def test_another_backbones_bank_is_named(base_bank):
     backbone = untrained_backbone()
     backbone.model.config.name_or_path = "google/mt5-small"
-    with pytest.raises(FlixError, match="mt5-small"):
-        build_experiment(composed(*SMALL, *EXTEND, f"warm_start.bank={base_bank}"), small_benchmark(), backbone)
+    words = (*SMALL, *EXTEND, f"warm_start.bank={base_bank}")
+    with pytest.raises(FlixError, match="mt5-small.*warm_start.renamed_model=true"):
+        build_experiment(composed(*words), small_benchmark(), backbone)
+    backbone = untrained_backbone()
+    backbone.model.config.name_or_path = "a/moved/folder"
+    experiment = build_experiment(composed(*words, "warm_start.renamed_model=true"), small_benchmark(), backbone)
+    assert set(experiment.module.composer.space) > set(Bank.read(base_bank).ranks)

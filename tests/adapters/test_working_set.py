@@ -16,7 +16,7 @@ from flix_lightning.data.tokens.encoding import IGNORE
 from flix_lightning.data.tokens.places import target_places
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.training.module import FlixModule
-from flix_lightning.training.optimization import Optimization
+from flix_lightning.training.optimizer import Optimization
 from tests.toy import ALLOCATION, CELLS, FLIX, TOYS, fill, toy_batch
 
 ROWS = 4

@@ -178,6 +178,12 @@ def test_several_loggers_log_side_by_side(tmp_path):
     assert [type(logger).__name__ for logger in built] == ["MetricsFile", "TensorBoardLogger"]
 
 
+@pytest.mark.parametrize("words", [["seed=0,1", "-m"], ["-m", "seed=0,1"], ["seed=0,1", "--multirun"]])
+def test_a_sweep_is_asked_for_before_or_after_its_settings(words, monkeypatch, capfd):
+    assert run_command("train", "trainer=ddp", "trainer.devices=2", *words, monkeypatch=monkeypatch) == 1
+    assert "a sweep (-m) with trainer.devices=2" in capfd.readouterr().err
+
+
 def test_a_sweep_does_not_start_processes_itself(monkeypatch, capfd):
     assert run_command("train", "-m", "seed=0,1", "trainer=ddp", "trainer.devices=2", monkeypatch=monkeypatch) == 1
     assert "torchrun" in capfd.readouterr().err

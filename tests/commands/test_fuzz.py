@@ -23,7 +23,8 @@ from tests.commands.test_commands import run_command
 from tests.configs import ROOT, SMALL, small_benchmark, untrained_backbone
 
 KEYS = [key for key in dotted(default_config("train")) if not key.startswith(("model", "benchmark._target_"))]
-RUN = ("evaluate", "validate", "generate", "export", "report", "runs", "studies", "data cldr", "bank list")
+RUN = ("evaluate", "validate", "generate", "export", "report", "runs", "studies", "data cldr")
+RUN += ("bank list", "bank join", "bank drop", "bank rename")
 OTHERS = [(name, key) for name in RUN for key in dotted(default_config(name.replace(" ", "_")))]
 GROUPS = sorted(
     path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name not in ("model", "hydra")
@@ -130,6 +131,9 @@ def test_no_value_of_any_key_of_a_finished_run_s_commands_ends_in_a_traceback(
         "studies": ["studies=[ablation_longer]"],
         "data cldr": ["cells=[ner/sw]"],
         "bank list": [f"bank={finished}"],
+        "bank join": [f"banks=[{finished},{finished}]", "out=bank"],
+        "bank drop": [f"bank={finished}", "features=[language=sw]", "out=bank"],
+        "bank rename": [f"bank={finished}", "names={language: {sw: swh}}", "out=bank"],
     }
     base = [override for override in given[command] if override.partition("=")[0] != key]
     for value in NO_VALUES:

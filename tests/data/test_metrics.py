@@ -245,7 +245,7 @@ def test_span_f1_ignores_pairs_without_spans_and_token_f1_counts_them():
 
 def test_span_f1_drops_entities_with_a_colon_in_them():
     metric = fed("span_f1", [("DATE: 10:30 $$ LOC: B", "DATE: 11:45 $$ LOC: B $$ ORG: a:b")])
-    assert (metric.matched, metric.predicted, metric.gold) == (1, 1, 1)
+    assert metric.sums.tolist() == [1, 1, 1]
     assert score("span_f1", [("LOC: http://x", "LOC: http://x")]) == 0
 
 

@@ -10,19 +10,19 @@ from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig
 
-from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.dropout import FeatureDropout
-from flix_lightning.adapters.injection import inject, merge
+from flix_lightning.adapters.injection import merge
 from flix_lightning.adapters.layer import FeaturizedLinear
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.batches import EvalBatch
 from flix_lightning.data.tasks import Task
 from flix_lightning.data.tokens.encoding import IGNORE, cut, encode, generation_batch, prompt_tail, training_batch
 from flix_lightning.data.tokens.places import target_places
+from flix_lightning.models import pretrained
 from flix_lightning.models.backbone import load_backbone
-from flix_lightning.models.pretrained import load_pretrained
+from flix_lightning.models.pretrained import load_pretrained, own_device
 from flix_lightning.training.module import FlixModule
-from flix_lightning.training.optimization import Optimization
+from flix_lightning.training.optimizer import Optimization
 from tests.configs import ROOT, composed
 from tests.families import CHATTY, FAMILIES, HABITS, UNTIED, save_family
 from tests.toy import CELLS, fill, toy_composer
@@ -130,7 +130,7 @@ def test_a_mixed_batch_generates_what_its_rows_generate_alone(family, saved):
     rows = encode(tokenizer, PROMPTS, TARGETS, HABITS[family][0])
     cells = [CELLS[0], CELLS[5], CELLS[11]]
     batch = generation_batch(rows, tokenizer.pad_token_id, HABITS[family][0])
-    together = module.generate(EvalBatch(batch, cells, ["a", "b", "c"], TARGETS, [10] * 3))
+    together = module.generate(EvalBatch(batch, cells, ["a", "b", "c"], TARGETS, [0, 0, 0], [10] * 3))
     alone = []
     for row, cell in zip(rows, cells):
         module.active.set(module.composer.compose([cell]))
@@ -150,7 +150,9 @@ def test_generation_stops_at_the_end_of_text(family, saved):
     backbone = loaded(saved, family)
     module, tokenizer = flix(backbone), backbone.tokenizer
     rows = encode(tokenizer, PROMPTS[:1], [""], HABITS[family][0])
-    batch = EvalBatch(generation_batch(rows, tokenizer.pad_token_id, HABITS[family][0]), CELLS[:1], ["a"], [""], [10])
+    batch = EvalBatch(
+        generation_batch(rows, tokenizer.pad_token_id, HABITS[family][0]), CELLS[:1], ["a"], [""], [0], [10]
+    )
     module.generate(batch)
     tokens = backbone.model.generate(**batch.inputs, max_new_tokens=10, do_sample=False)[0, -10:].tolist()
     last = max(place for place, token in enumerate(tokens[:8]) if tokens.index(token) == place)  # new there
@@ -229,11 +231,30 @@ def test_impossible_settings_name_what_is_possible(saved):
         load_pretrained("./nowhere")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
-@pytest.mark.parametrize("quantization", ["4bit", "8bit"])
-def test_quantization_without_a_gpu_is_refused(quantization, saved):
-    with pytest.raises(FlixError, match=f"model.quantization={quantization} needs an NVIDIA GPU"):
-        load_pretrained(str(saved["qwen3"]), quantization=quantization)
+@pytest.mark.parametrize(
+    ("variables", "device"),
+    [
+        ({}, "cuda:0"),
+        ({"LOCAL_RANK": "2"}, "cuda:2"),
+        ({"SLURM_LOCALID": "3"}, "cuda:3"),
+        ({"LOCAL_RANK": "1", "SLURM_LOCALID": "0"}, "cuda:1"),  # torchrun below srun
+        ({"SLURM_LOCALID": "6"}, "cuda:2"),
+    ],
+)
+def test_a_process_puts_quantized_weights_on_its_own_device(variables, device, monkeypatch):
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert own_device() == device
+
+
+def test_without_bitsandbytes_quantization_says_what_to_install(saved, monkeypatch):
+    monkeypatch.setattr(pretrained, "is_bitsandbytes_available", lambda: False)
+    with pytest.raises(FlixError, match=r"quantization=4bit needs bitsandbytes: pip install 'flix-lightning.quantized"):
+        load_pretrained(str(saved["qwen3"]), quantization="4bit")
 
 
 def test_code_of_a_model_runs_only_when_asked_for(saved, tmp_path):
@@ -274,6 +295,49 @@ class Packed(nn.Linear):
         return functional.linear(x, self.dequantized().to(x.dtype), self.bias)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("quantization", ["4bit", "8bit"])
+@pytest.mark.parametrize("family", ["qwen3", "mt5"])
+def test_a_quantized_model_trains_and_answers_in_a_mixed_batch(family, quantization, saved):
+    """On a CPU. What a mixed batch is answered is what its rows are alone, by the same quantized layers."""
+    pytest.importorskip("bitsandbytes")
+    backbone = loaded(saved, family, quantization=quantization)
+    kind = backbone.model.config.is_encoder_decoder
+    module = flix(backbone)
+    assert not any(bank.weight.is_floating_point() for bank in module.banks[:2])
+    cells, pad = CELLS[:3], backbone.tokenizer.pad_token_id
+    rows = encode(backbone.tokenizer, PROMPTS, TARGETS, kind)
+    batch = training_batch(rows, pad, kind)
+
+    def loss(inputs, cells):
+        module.active.set(module.composer.compose(cells))
+        return module.target_loss(inputs, target_places(inputs["labels"], kind))
+
+    total = loss(batch, cells)
+    alone = [loss({key: value[i : i + 1] for key, value in batch.items()}, [cells[i]]) for i in range(3)]
+    torch.testing.assert_close(total, sum(alone), rtol=2e-2, atol=0)
+    assert len({round(one.item(), 2) for one in alone}) == 3
+    total.backward()
+    assert all(bank.lora_a.grad.any() and bank.lora_b.grad.any() for bank in module.banks)
+    optimizer = module.configure_optimizers()["optimizer"]
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-2
+    optimizer.step()
+    with torch.no_grad():
+        assert loss(batch, cells) < total
+    module.zero_grad()
+    loss(batch, cells).backward()
+    before = [bank.lora_a.grad.clone() for bank in module.banks]
+    prompts = EvalBatch(generation_batch(rows, pad, kind), cells, [*"abc"], TARGETS, [6] * 3)
+    assert len(module.eval().generate(prompts)) == 3
+    module.zero_grad()
+    loss(batch, cells).backward()
+    for bank, gradient in zip(module.banks, before):
+        torch.testing.assert_close(bank.lora_a.grad, gradient, msg="as before answers were generated")
+    with pytest.raises(FlixError, match="quantized weights cannot be merged"):
+        merge(backbone.model, *(part[0] for part in module.composer.compose(cells[:1])))
+
+
 def test_banks_train_over_quantized_weights(saved):
     backbone = loaded(saved, "qwen3")
     for name, module in list(backbone.model.named_modules()):
@@ -296,31 +360,3 @@ def test_banks_train_over_quantized_weights(saved):
     assert all(bank.lora_a.grad.any() for bank in module.banks)
     with pytest.raises(FlixError, match="quantized weights cannot be merged"):
         merge(backbone.model, composition.index[0], composition.weight[0])
-
-
-@pytest.mark.parametrize("kind", ["Linear4bit", "Linear8bitLt"])
-def test_banks_wrap_the_layers_of_bitsandbytes(kind):
-    layers = pytest.importorskip("bitsandbytes").nn
-    torch.manual_seed(0)
-    plain = nn.Linear(64, 64, bias=False)
-    settings = {"compute_dtype": torch.float32} if kind == "Linear4bit" else {"has_fp16_weights": False}
-    layer = getattr(layers, kind)(64, 64, bias=False, **settings)
-    layer.load_state_dict(plain.state_dict())
-    layer = layer.to("cuda" if torch.cuda.is_available() else "cpu")
-    active = ActiveComposition(4)
-    (bank,) = inject(Holding(layer), 4, active)
-    x = torch.randn(2, 3, 64, device=bank.lora_a.device, requires_grad=True)
-    assert (bank(x) - plain.to(x.device)(x)).abs().mean() < 0.1
-    bank(x).sum().backward()
-    assert x.grad.any() and layer.weight.grad is None
-
-
-class Holding(nn.Module):
-    """A model of one layer."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def get_output_embeddings(self) -> None:
-        return None

@@ -83,7 +83,7 @@ def test_a_run_trains_the_corrections_only_and_is_found_again(experts, adapter):
     assert {row["task"] for row in record["cells"]} == {"qa+style_long", "ner+style_short"}
     trainer = Trainer(accelerator="cpu", precision="bf16-mixed", logger=False, enable_progress_bar=False)
     chosen = {"tasks": ["qa+style_long", "ner+style_short"]}
-    scored = evaluate(Path("run"), benchmark(), benchmark(), untrained_backbone(), trainer, **chosen)
+    scored, _ = evaluate(Path("run"), benchmark(), benchmark(), untrained_backbone(), trainer, **chosen)
     key = ("task", "score")
     assert [[row[k] for k in key] for row in scored["cells"]] == [[row[k] for k in key] for row in record["cells"]]
 

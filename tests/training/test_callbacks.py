@@ -33,7 +33,7 @@ def whole(tmp_path_factory):
 
 
 def test_a_run_that_stops_early_is_finished_and_says_so(whole):
-    record, _, metrics = whole
+    record, _, metrics, _ = whole
     assert record["steps"] == 6 and record["stopped_early"], "validations after steps 2, 4, 6"
     assert sum(share["drawn"] for share in record["mixing"].values()) == pytest.approx(1)
     assert metrics.splitlines()[-1].startswith("6,")

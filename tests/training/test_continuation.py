@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.bank_file import ADAPTER
 from flix_lightning.common.errors import FlixError
 from flix_lightning.training.callbacks import make_callbacks
 from flix_lightning.training.checkpoints import newest_sound

@@ -220,6 +220,23 @@ def test_an_encoding_without_the_characters_stops_nothing():
     assert "\\u6f22" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("around", [{"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "latin-1"}])
+def test_answers_are_printed_whatever_the_encoding(around, monkeypatch):
+    """As `flix generate` prints them: from a process of its own."""
+    program = (
+        "import sys; from flix_lightning.commands.shell import command; "
+        "command(lambda: print(chr(0x6f22), chr(0xfc), file=sys.stdout))()"
+    )
+    known = {key: value for key, value in os.environ.items() if key not in ("LANG", "PYTHONUTF8")}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**known, **around, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.startswith(b"\\u6f22")
+
+
 def test_a_cache_is_where_the_desktop_standard_says(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/else")
     assert Caching().path() == Path("/else/flix_lightning")

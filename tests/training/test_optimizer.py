@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from flix_lightning.common.errors import FlixError
-from flix_lightning.training.optimization import Optimization
-from flix_lightning.training.optimizer import ActiveRowsAdamW
+from flix_lightning.training.optimizer import ActiveRowsAdamW, Optimization
 
 SETTINGS = {"lr": 0.03, "betas": (0.8, 0.95), "weight_decay": 0.1}
 

@@ -9,11 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.bank_file import ADAPTER
+from flix_lightning.data.predictions import predictions_file
 from tests.configs import FLIX, ROOT, SMALL
 from tests.processes import run_on, steps_seen
 
 pytestmark = pytest.mark.slow
+
+
+def predictions(folder: str) -> bytes:
+    return predictions_file(Path(folder, "record.json")).read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,7 @@ def test_any_number_of_processes_trains_the_same_run(processes, overrides, one, 
     assert many["cells"] == one[1]["cells"]
     assert many["validation_scores"] == one[1]["validation_scores"]
     assert many["mixing"] == one[1]["mixing"]
+    assert predictions("many") == predictions(one[0])
     weights, same = load_file(f"{one[0]}/{ADAPTER}"), load_file(f"many/{ADAPTER}")
     for name in weights:
         torch.testing.assert_close(weights[name], same[name], rtol=1e-4, atol=1e-5)
@@ -54,6 +60,7 @@ def test_the_number_of_processes_may_change_on_resume(one):
     again = run_on(1, "changed")
     assert list(steps_seen("changed"))[-2:] == [4, 5]
     assert again["cells"] == one[1]["cells"]
+    assert predictions("changed") == predictions(one[0])
     assert again["validation_scores"] == one[1]["validation_scores"]
     weights, same = load_file(f"{one[0]}/{ADAPTER}"), load_file(f"changed/{ADAPTER}")
     for name in weights:
@@ -78,6 +85,7 @@ def test_a_backbone_shared_out_trains_the_same_adapters(kind, tmp_path):
     run_on(2, "many", *stop, kind=kind, strategy="fsdp2")  # from step 4
     one, many = (json.loads(Path(run, "record.json").read_text()) for run in ("one", "many"))
     assert many["cells"] == one["cells"]
+    assert predictions("many") == predictions("one")
     state = torch.load(sorted(Path("many/checkpoints").iterdir())[-1], weights_only=True)["state_dict"]
     assert {name.rpartition(".")[2] for name in state} == {"lora_a", "lora_b"}
     weights, same = load_file(f"one/{ADAPTER}"), load_file(f"many/{ADAPTER}")

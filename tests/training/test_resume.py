@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.bank_file import ADAPTER
 from flix_lightning.common.errors import FlixError
 from flix_lightning.data.benchmarks.cldr.benchmark import Cldr
+from flix_lightning.data.predictions import predictions_file
 from flix_lightning.data.scores import CellScores
 from flix_lightning.training import checkpoints, preemption
 from flix_lightning.training import run as training
@@ -49,7 +50,8 @@ def run_small(folder: str, *overrides: str, backbone=None) -> dict:
 def result(folder: str, record: dict) -> tuple:
     """All that a run leaves behind, bit for bit."""
     kept = {key: value for key, value in record.items() if key not in TIMES}
-    return kept, Path(folder, ADAPTER).read_bytes(), Path(folder, "metrics.csv").read_text()
+    predictions = predictions_file(Path(folder, "record.json")).read_bytes()
+    return kept, Path(folder, ADAPTER).read_bytes(), Path(folder, "metrics.csv").read_text(), predictions
 
 
 class PowerCut(Exception):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.bank_file import ADAPTER
 from tests import slurm
 from tests.configs import FLIX, ROOT, SMALL
 

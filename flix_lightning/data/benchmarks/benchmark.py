@@ -29,15 +29,15 @@ class Example(NamedTuple):
 class Benchmark(ABC):
     """A source of cells.
 
-    One's own sets `tasks` and `cells` and gives `examples`; the rest has defaults.
+    A subclass sets `tasks` and `cells` and implements `examples`; the rest has defaults.
 
     Attributes:
         tasks: name -> task.
         cells: all that there are.
         name: for messages and results; by default that of the class.
-        left_out: the malformed rows that were met and left out.
-        words: code -> language in words, as prompts have it; by default a bank's requests get CLDR's English names.
-        axes: where the values on further axes come from.
+        left_out: malformed rows that were read and left out.
+        words: code -> language in words, as prompts have it; by default CLDR's English names.
+        axes: sources of the values on further axes.
     """
 
     tasks: Mapping[str, Task]
@@ -60,17 +60,17 @@ class Benchmark(ABC):
         """
 
     def splits(self, cell: Cell) -> Sequence[str]:
-        """The splits that a cell has rows of, in the order of `SPLITS`. By default the examples themselves tell."""
+        """The splits that a cell has rows of, in the order of `SPLITS`. By default found from the examples."""
         return tuple(split for split in SPLITS if self.examples(cell, split))
 
     def stream(self, cell: Cell, split: str) -> Iterable[Example]:
-        """The same examples one by one; what was read need not be kept."""
+        """The same examples one by one, without keeping those that were read."""
         return self.examples(cell, split)
 
     def fingerprint(self, cell: Cell, split: str) -> str | None:
         """Changes whenever the examples of a cell's split do; found without reading them.
 
-        None, the default, where that cannot be told: their tokens are then made anew in every run.
+        None, the default, if that is impossible: the examples are then tokenised in every run.
         """
         return None
 
@@ -82,7 +82,7 @@ def load_benchmark(section: Mapping[str, Any], trust: Trust = ()) -> Benchmark:
         trust: see `construct`; it holds for the tasks' metrics too.
 
     Raises:
-        FlixError: the section names no benchmark, or its data is not as it says.
+        FlixError: the section names no benchmark, or its data does not match the section.
     """
     benchmark = construct("benchmark", section, Benchmark, trust)
     for name in ("tasks", "cells"):
@@ -90,9 +90,7 @@ def load_benchmark(section: Mapping[str, Any], trust: Trust = ()) -> Benchmark:
             raise FlixError(f"benchmark: {type(benchmark).__name__} has no {name}.")
     for cell in benchmark.cells:
         if cell.task not in benchmark.tasks:
-            raise FlixError(
-                f"benchmark: cell {cell} has a task that is none of its tasks: {', '.join(benchmark.tasks)}."
-            )
+            raise FlixError(f"benchmark: cell {cell} has an unknown task; its tasks: {', '.join(benchmark.tasks)}.")
     for name, task in benchmark.tasks.items():
         if isinstance(task.metric, Mapping):
             check_target(f"benchmark.tasks.{name}.metric", task.metric, trust)

@@ -31,7 +31,7 @@ class Declaration:
             and may be axes.
         folder: where its splits lie; `<root>/<task>` when not given.
         languages: the ones it is about; all that are found when not given.
-        splits: split -> the name of its folder, or in the dataset, where that is another.
+        splits: split -> its name as a folder or in the dataset, if it differs.
         dataset: of the Hugging Face library, by name or path, instead of files; with `configs` or `language_column`.
         configs: language -> configuration of the dataset, null for its only one.
         language_column: the dataset's column of languages.
@@ -71,13 +71,13 @@ class DeclaredBenchmark(Benchmark):
         tasks: name -> a `Declaration`; one that has no folder below `root` has no cells.
         name: of the benchmark, for messages and results.
         axes: further feature axes, see `Axes`; where one is read from rows, its values split a file into cells.
-        names: language -> its name in words, where CLDR's English one will not do.
-        rows: split -> the number of rows that a cell has at most, the first ones.
+        names: language -> its name in words, in place of CLDR's English one.
+        rows: split -> the most rows of a cell; the first ones are taken.
         held_back: rows at the end of training that serve as validation where a cell has no validation file.
         tolerance: malformed rows that a file may have; they are left out and counted.
 
     Raises:
-        FlixError: a declaration or a directory that is not as described.
+        FlixError: an invalid declaration, or a directory of another layout.
     """
 
     def __init__(

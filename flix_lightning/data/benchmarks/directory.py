@@ -46,7 +46,7 @@ def task_folders(root: Path) -> dict[str, Path]:
     """Name -> folder of every task under `root`.
 
     Raises:
-        FlixError: `root` is no directory or a data file lies outside a task's folder.
+        FlixError: `root` is not a directory, or a data file lies outside a task's folder.
     """
     if not root.is_dir():
         raise FlixError(f"benchmark.root: {str(root)!r} is no directory.")
@@ -59,7 +59,7 @@ def find_parts(folder: Path, pattern: FilePattern, names: Mapping[str, str], hel
     Args:
         folder: the task's.
         pattern: of its files' names.
-        names: split -> its folder's name, where that is another.
+        names: split -> its folder's name, if it differs.
         held_back: see `Part`.
 
     Raises:

@@ -22,7 +22,7 @@ SAVED = ("dataset_dict.json", "state.json")  # files in a folder that `save_to_d
 class Table:
     """A split of a dataset, memory-mapped, or some of its rows; a class label's number is read as its name.
 
-    Sound, pictures and films are not decoded: no prompt holds them.
+    Audio, images and videos are not decoded: no prompt uses them.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Table:
         except FlixError:
             raise
         except Exception as error:  # whatever the library's readers raise
-            raise FlixError(f"{self}, line {number + 1}: cannot be read: {told(error)}") from error
+            raise FlixError(f"{self}, line {number + 1}: cannot be read: {in_a_line(error)}") from error
 
 
 def dataset_parts(
@@ -61,7 +61,7 @@ def dataset_parts(
         name: on the hub, or a path: a folder that `save_to_disk` made, or one of files that `load_dataset` reads.
         configs: language -> its configuration of the dataset, None for the only one.
         column: the column that tells a row's language, for the rows of a dataset of many; `configs` is then empty.
-        names: split -> its name in the dataset, where that is another.
+        names: split -> its name in the dataset, if it differs.
         held_back: see `Part`.
 
     Raises:
@@ -95,11 +95,11 @@ def _load(name: str, config: str | None) -> DatasetDict:
         allowed = _configs(name)
         if config and allowed and config not in allowed:
             raise unknown(f"configuration of dataset {name!r}:", config, allowed) from error
-        raise FlixError(f"dataset {name!r} cannot be loaded: {told(error)}") from error
+        raise FlixError(f"dataset {name!r} cannot be loaded: {in_a_line(error)}") from error
 
 
-def told(error: BaseException) -> str:
-    """The library's words on one line, with those of the cause where it has one; and what can be done."""
+def in_a_line(error: BaseException) -> str:
+    """The library's message and its cause's on one line, and what can be done."""
     words = " ".join(f"{error} {error.__cause__ or ''}".split()) or type(error).__name__
     if "scripts are no longer supported" in words:
         return f"{words}. Load it with an earlier version of `datasets`, save_to_disk it, and give that folder."
@@ -119,7 +119,7 @@ def _check_rows(name: str) -> None:
 def _configs(name: str) -> list[str]:
     try:
         return get_dataset_config_names(name)
-    except Exception:  # it cannot be loaded, for a reason that is told already
+    except Exception:  # it cannot be loaded, for a reason that is reported already
         return []
 
 

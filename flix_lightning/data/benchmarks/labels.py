@@ -10,7 +10,7 @@ LISTS = (List, LargeList)
 
 
 def named(fields: Mapping[Any, Any], kinds: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A row with the names of its class labels; a number that stands for no label, as -1 does, becomes None."""
+    """A row with its class labels as names; a number without a label, as -1, becomes None."""
     return {field: _named(value, kinds.get(field)) for field, value in fields.items()}
 
 

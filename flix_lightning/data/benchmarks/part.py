@@ -1,4 +1,4 @@
-"""A part of a task: the rows of one language, split by split, from wherever they lie."""
+"""A part of a task: the rows of one language, split by split, from any kind of source."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -29,11 +29,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of a task that share what stands outside of them.
+    """Rows of a task with common facts, as their language, that the rows themselves do not hold.
 
     Args:
         name: for the ids of examples; no other part of the task has it.
-        captured: what is known of all the rows; `language` is among it.
+        captured: field -> value of all the rows; `language` is one of them.
         sources: split -> where its rows are.
         held_back: rows at the end of training that serve as validation where there are no others.
     """

@@ -1,4 +1,4 @@
-"""Rows of .jsonl, .tsv and .csv files, read strictly: what is wrong is told with file, line and reason."""
+"""Rows of .jsonl, .tsv and .csv files, read strictly: errors name file, line and reason."""
 
 import csv
 import json
@@ -33,8 +33,8 @@ class Row(NamedTuple):
 class RowFile:
     """A file of rows.
 
-    A .jsonl row is one JSON object. The first row of .tsv and .csv names the columns; .tsv knows no quotes, .csv is
-    that of RFC 4180.
+    A .jsonl row is one JSON object. The first row of .tsv and .csv names the columns; .tsv has no quoting, .csv follows
+    RFC 4180.
 
     Args:
         path: of a type in `READERS`.
@@ -46,7 +46,7 @@ class RowFile:
         return str(self.path)
 
     def fingerprint(self) -> str:
-        """Of its place, size and time of writing."""
+        """From its path, size and modification time."""
         facts = self.path.stat()
         return f"{self.path.resolve()}/{facts.st_size}/{facts.st_mtime_ns}"
 
@@ -94,11 +94,11 @@ class LeftOut:
         return sum(map(len, self.reasons.values()))
 
     def start(self, source: object) -> None:
-        """Forget what an earlier reading found."""
+        """Forget the malformed rows of an earlier reading."""
         self.reasons.pop(str(source), None)
 
     def add(self, source: object, line: int, error: FlixError) -> None:
-        """Count a row out.
+        """Leave a row out and count it.
 
         Raises:
             FlixError: the source has more malformed rows than are tolerated.

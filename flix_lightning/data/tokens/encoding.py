@@ -1,6 +1,7 @@
 """From prompt and target to token ids, for encoder-decoder and decoder-only backbones."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import torch
@@ -23,8 +24,8 @@ def encode(
 ) -> list[Encoded]:
     """Tokenise pairs.
 
-    A tokenizer with a chat template has each prompt in it, as a user's turn. Else a decoder-only prompt keeps the
-    tokenizer's begin token and ends in `PROMPT_END`, and an encoder's is as the tokenizer makes it.
+    A tokenizer with a chat template gets each prompt as a user's turn. Otherwise a decoder-only prompt keeps the
+    tokenizer's begin token and ends in `PROMPT_END`, and an encoder's prompt keeps its special tokens.
     """
     eos = tokenizer.eos_token_id
     if tokenizer.chat_template:
@@ -39,7 +40,7 @@ def encode(
 
 
 def cut(row: Encoded, max_prompt: int, max_target: int, tail: int = 1) -> Encoded:
-    """Shorten what is too long before its end: the last `tail` tokens of a prompt and the last of a target stay."""
+    """Truncate prompt and target, keeping the last `tail` tokens of the prompt and the last token of the target."""
     prompt, target = row
     if len(prompt) > max_prompt:
         tail = min(tail, max_prompt)
@@ -49,18 +50,30 @@ def cut(row: Encoded, max_prompt: int, max_target: int, tail: int = 1) -> Encode
     return Encoded(prompt, target)
 
 
+CLOCK = "strftime_now"  # what chat templates ask for the date
+TODAY = datetime(2024, 7, 26)  # whatever the day, so that a prompt has the same tokens on all of them
 MARK = "0123456789"  # stands for a prompt or an answer while a chat template is looked at
 
 
 def _chat(tokenizer: PreTrainedTokenizerBase, prompt: str, *answer: str) -> str:
     """A user's turn, up to where the answer begins; or the whole exchange when the answer is given."""
     turns = [{"role": "user", "content": prompt}, *({"role": "assistant", "content": text} for text in answer)]
-    options = {"add_generation_prompt": not answer, "enable_thinking": False}  # templates ignore what they do not know
-    return tokenizer.apply_chat_template(turns, tokenize=False, **options)
+    options = {"add_generation_prompt": not answer, "enable_thinking": False}  # templates ignore unknown arguments
+    return tokenizer.apply_chat_template(
+        turns, chat_template=undated(tokenizer.get_chat_template()), tokenize=False, **options
+    )
+
+
+def undated(template: str) -> str:
+    """A chat template for which it is always `TODAY`: in a template of Jinja's, what it defines hides what is given."""
+    if CLOCK not in template:
+        return template
+    told = "".join(f" | replace('%{letter}', '{TODAY.strftime('%' + letter)}')" for letter in "aAbBdHIjmMpSyY")
+    return f"{{%- macro {CLOCK}(format) -%}}{{{{ format{told} }}}}{{%- endmacro -%}}{{{{- '' }}}}{template}"
 
 
 def prompt_tail(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The number of tokens that end every prompt, whatever it says."""
+    """The number of tokens that every prompt ends with."""
     if not tokenizer.chat_template:
         return 1
     tail = _chat(tokenizer, MARK).rpartition(MARK)[2]

@@ -2,7 +2,7 @@
 
     | tokens of row 0: prompt, target | row 1 | ... | where each prompt and target ends | facts (JSON) | tail |
 
-Only the parts that are read come into memory, and processes that map the same file share them.
+Only the parts that are read are loaded into memory, and processes that map the same file share them.
 """
 
 import json
@@ -85,7 +85,7 @@ def write_token_file(path: Path, rows: Iterable[tuple[Encoded, bool]], largest_i
     """Write rows, each with whether it was cut; memory does not grow with their number.
 
     Args:
-        path: where the file stands once it is whole; one that is there is replaced.
+        path: of the file once it is complete; an existing one is replaced.
         rows: read once.
         largest_id: no token is above it.
     """
@@ -116,8 +116,8 @@ def write_token_file(path: Path, rows: Iterable[tuple[Encoded, bool]], largest_i
             places.seek(0)
             shutil.copyfileobj(places, out)
             facts = {"rows": count, "tokens": total, "truncated": truncated, "dtype": dtype.str}
-            told = json.dumps(facts).encode()
-            out.write(told + TAIL.pack(len(told), MAGIC))
+            content = json.dumps(facts).encode()
+            out.write(content + TAIL.pack(len(content), MAGIC))
             out.flush()
             os.fsync(out.fileno())
         partial.replace(path)

@@ -12,7 +12,7 @@ def target_places(labels: Tensor, is_encoder_decoder: bool) -> Tensor:
     """Where target tokens are predicted, and what they are.
 
     Args:
-        labels: (rows, length), `IGNORE` outside targets; found on the CPU, where nothing has to be waited for.
+        labels: (rows, length), `IGNORE` outside targets; on the CPU, so that no device is waited for.
 
     Returns:
         (2, places): places in the flattened rows of hidden states, and the labels there; padded with `IGNORE`.

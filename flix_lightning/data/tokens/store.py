@@ -39,7 +39,7 @@ class Caching:
         """The directory meant.
 
         Raises:
-            RuntimeError: it lies in the home directory of a user who has none.
+            RuntimeError: it is below the home directory, and the user has none.
         """
         if self.directory is None:
             return None
@@ -47,7 +47,7 @@ class Caching:
 
 
 class TokenStore:
-    """Files of tokens by key: found, or made by the first process that asks while the others wait."""
+    """Files of tokens by key: read if they exist, else made by the first process that asks while the others wait."""
 
     def __init__(self, caching: Caching) -> None:
         self.caching = caching
@@ -60,7 +60,7 @@ class TokenStore:
 
         Args:
             key: a file name; equal keys stand for equal rows.
-            lasting: the key says all that decides the rows, so that other runs can use them.
+            lasting: the key determines the rows, so that other runs can use them.
             rows: makes them, each with whether it was cut.
             largest_id: no token is above it.
 
@@ -74,7 +74,7 @@ class TokenStore:
         return int(self._kept(key, lasting, _text, lambda path: write_whole(path, f"{count()}\n")))
 
     def text(self, key: str, make: Callable[[], str]) -> str:
-        """The text kept under `key`, which says all that decides it; see `file`."""
+        """The text kept under `key`, which determines it; see `file`."""
         return self._kept(key, True, _text, lambda path: write_whole(path, make()))
 
     def _kept(self, key: str, lasting: bool, read: Callable[[Path], Any], write: Callable[[Path], None]) -> Any:
@@ -104,7 +104,7 @@ class TokenStore:
 
     @cached_property
     def _shared(self) -> Path | None:
-        """The shared directory; None where there is none, told once."""
+        """The shared directory; None without one, with one warning."""
         try:
             return self.caching.path()
         except RuntimeError as error:
@@ -113,7 +113,7 @@ class TokenStore:
 
     @cached_property
     def _shared_is_writable(self) -> bool:
-        """Whether the shared directory can be written; told once where it cannot."""
+        """Whether the shared directory can be written; one warning if not."""
         try:
             self._shared.mkdir(parents=True, exist_ok=True)
             with TemporaryFile(dir=self._shared):

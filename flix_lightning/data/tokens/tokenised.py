@@ -53,7 +53,7 @@ class TokenisedCells:
 
     @property
     def truncated(self) -> int:
-        """How many rows of all that were asked for so far were cut."""
+        """The number of truncated rows among those requested so far."""
         return sum(self._opened.values())
 
     def _encoded(self, cell: Cell, split: str) -> "TokenFile | StreamedRows":
@@ -79,15 +79,15 @@ class TokenisedCells:
                 yield short, short != row
 
     def _key(self, cell: Cell, split: str) -> tuple[str, bool]:
-        """A name for a cell's rows, and whether it says all that decides them."""
+        """A name for a cell's rows, and whether it determines them."""
         source = self.benchmark.fingerprint(cell, split)
         longest = self.benchmark.tasks[cell.task].max_target_tokens
-        told = json.dumps([*self._settings, repr(cell), split, longest, source])
-        return hashlib.sha256(told.encode()).hexdigest()[:32], source is not None
+        content = json.dumps([*self._settings, repr(cell), split, longest, source])
+        return hashlib.sha256(content.encode()).hexdigest()[:32], source is not None
 
     @cached_property
     def _settings(self) -> tuple:
-        """What decides the rows of every cell."""
+        """The settings that determine the rows of every cell."""
         code = [Path(module.__file__).read_text(encoding="utf8") for module in (encoding, tasks)]
         return *code, tokenizer_fingerprint(self.tokenizer), self.is_encoder_decoder, self.max_prompt_tokens
 
@@ -108,7 +108,7 @@ class TokenisedCells:
         def opened(number: int) -> TokenFile:
             file = self._file(cell, "train", f"-{self.chunk}-{number}", lambda: read(number))
             if len(file) != min(self.chunk, size - number * self.chunk):
-                raise FlixError(f"cell {cell}: its source gave {size:,} training rows before, and now another number.")
+                raise FlixError(f"cell {cell}: its source gave {size:,} training rows before, now another number.")
             return file
 
         return opened
@@ -145,8 +145,8 @@ class StreamedRows(Sequence[Encoded]):
 class ChunkReader:
     """The examples of a source, a chunk at a time.
 
-    The chunk after the last one is read on; any other is found by reading from the start, as is the first that a
-    forked process asks for.
+    The next chunk is read on from the last one; any other is read from the start, as is the first chunk in a forked
+    process.
     """
 
     def __init__(self, source: Callable[[], Iterable[Example]], chunk: int) -> None:
@@ -169,9 +169,9 @@ def groups(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Equal for tokenizers that make the same ids of every text."""
+    """Equal for tokenizers that give the same ids for every text."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
     probes = [tokenizer(PROBE, add_special_tokens=special).input_ids for special in (True, False)]
-    told = [type(tokenizer).__qualname__, rules, probes, tokenizer.eos_token_id, tokenizer.chat_template]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    content = [type(tokenizer).__qualname__, rules, probes, tokenizer.eos_token_id, tokenizer.chat_template]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -103,4 +103,5 @@ def merged_bank(experts: Bank, cells: Iterable[Cell], merge: Merge, weights: dic
         cells=cells,
         tasks=experts.tasks,
         prompting=experts.prompting,
+        model=experts.model,
     )

@@ -1,11 +1,13 @@
 """The file of the compositional study's records, and which methods it lacks."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
-from flix_lightning.common.errors import FlixError
+from typing_extensions import TypedDict
+
+from flix_lightning.common.errors import FlixError, unknown
+from flix_lightning.training.record_form import checked_form, read_json
 from flix_lightning.training.run_directory import INCIDENTAL
 
 METHODS = (
@@ -15,18 +17,38 @@ METHODS = (
 )  # fmt: skip
 
 
+class TaskScore(TypedDict):
+    task: str
+    score: float
+
+
+class MethodRecord(TypedDict):
+    """What a method scored with one seed."""
+
+    method: str
+    seed: int
+    passes: int
+    added_parameters: int
+    stored_bytes: int
+    latency_ratio: float
+    cells: list[TaskScore]
+    precision: NotRequired[str]
+    overrides: NotRequired[list[str]]
+
+
 def read_records(file: Path) -> list[dict[str, Any]]:
     """All records kept so far.
 
     Raises:
         FlixError: the file holds something else.
     """
-    try:
-        records = json.loads(file.read_text(encoding="utf8")) if file.exists() else []
-    except (OSError, ValueError) as error:
-        raise FlixError(f"results: {str(file)!r} cannot be read: {error}.") from error
-    if not isinstance(records, list) or not all(isinstance(r, dict) and r.get("method") in METHODS for r in records):
-        raise FlixError(f"results: {str(file)!r} holds no records of the study's methods; name another file.")
+    if not file.exists():
+        return []
+    place = f"results: {str(file)!r}"
+    records = checked_form(place, "records of the study's methods", list[MethodRecord], read_json(file, place))
+    for record in records:
+        if record["method"] not in METHODS:
+            raise unknown(f"{place} holds no records of the study's methods: method", record["method"], METHODS)
     return records
 
 

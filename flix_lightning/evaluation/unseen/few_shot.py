@@ -33,7 +33,8 @@ def stand_ins(
         FlixError: a cell to learn from that has no training rows.
     """
     composer = module.composer
-    absent = [(f, cell) for cell in cells for f in composer.featurizer(cell) if f not in composer.space]
+    known = {*composer.space, *dict(composer.strengths.features)}
+    absent = [(f, cell) for cell in cells for f in composer.featurizer(cell) if f not in known]
     if policy.stand_in != "few_shot":
         return policy.stand_ins([feature for feature, _ in absent], composer.space)
     languages = [(feature, cell) for feature, cell in absent if feature.axis == LANGUAGE]
@@ -87,7 +88,7 @@ def weighted(composer: Composer, absent: Sequence[Feature], cells: Sequence[Cell
     """The composition of `cells`, stand-ins weighted by `weights`, to which gradients flow.
 
     Args:
-        absent: unknown features that have the same number of stand-ins each.
+        absent: unknown features that have the same number of stand-ins each, which the weights multiply.
         weights: (absent features, stand-ins of one), the stand-ins in the composer's order.
     """
     composition, columns = composer.compose(cells), weights.shape[1]
@@ -102,4 +103,4 @@ def weighted(composer: Composer, absent: Sequence[Feature], cells: Sequence[Cell
         own = [number.get((f, known), -1) for f, known, _ in composer.serving(cell) for _ in composer.ranks_of(known)]
         row[: len(own)] = torch.tensor(own, dtype=row.dtype)
     learned = weights.flatten()[places.clamp(min=0)]
-    return Composition(composition.index, torch.where(places < 0, composition.weight, learned))
+    return Composition(composition.index, composition.weight * torch.where(places < 0, 1.0, learned))

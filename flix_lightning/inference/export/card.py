@@ -1,4 +1,4 @@
-"""The model card of an export: what it is, how well it does by the run's record, how to load it, its licences."""
+"""The model card of an export: its content, its scores by the run's record, how to load it, its licences."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ tags: [flix, multilingual]
 $what
 
 $scores
-Scores are in 0 to 100, those of the run on the $split split of `$benchmark`, with greedy decoding. *Seen*: the pair of
+$scored *Seen*: the pair of
 task and language was trained. *Unseen combination*: both were trained, but not together. *Unseen language*: the
 language was not trained.
 
@@ -46,16 +46,18 @@ $load
 
 ## Training
 
-$steps steps of $batch_size examples, mixture `$mixture`, seed $seed, FLix Lightning at commit `$commit`, its best
-checkpoint by validation. Features and ranks: $features.
+$training Features and ranks: $features.
 
 ## Licence
 
-These weights are derived from the backbone `$backbone` and the data of `$benchmark`; the licences of both apply.
+These weights are derived from the backbone `$backbone` and the data of $data; the licences of both apply.
 $notes
 """)
-HEAD = ("task", "language", "standing", "metric", "score")
 NAME = "README.md"
+SCORED = "Scores are in 0 to 100, those of the run on the {split} split of `{benchmark}`, with greedy decoding."
+TRAINED = """\
+{steps} steps of {batch_size} examples, mixture `{mixture}`, seed {seed}, FLix Lightning at commit `{commit}`, its best
+checkpoint by validation."""
 LIBRARY = {"peft": "peft", "features": "peft", "merged": "transformers", "bank": "flix-lightning"}
 WHAT = {
     "peft": "A LoRA for `{backbone}`: the sum of the low-rank updates of {features}, trained as {method}.",
@@ -121,7 +123,7 @@ def write_card(
     folder: Path,
     to: str,
     model: FlixModel,
-    record: Mapping[str, Any],
+    record: Mapping[str, Any] | None,
     cells: Sequence[Cell],
     ranks: Mapping[Feature, int],
     weights: Mapping[Feature, float] = {},
@@ -131,46 +133,54 @@ def write_card(
     Args:
         to: `peft`, `features`, `merged` or `bank`.
         model: what is exported.
-        record: of the run that trained it.
+        record: of the run that trained it; None for a bank made of others, of which no score is known.
         cells: that the export is for; one of a LoRA or merged model.
         ranks: of the features that it is made of.
         weights: of those that are not added with weight 1.
     """
     bank, is_encoder_decoder = model.bank, model.backbone.config.is_encoder_decoder
-    config = record["config"]
     words = {
         "backbone": bank.backbone,
         "features": " and ".join(_weighted(feature, weights.get(feature, 1.0)) for feature in ranks),
         "cell": cells[0] if cells else "task/language",
-        "method": METHOD + (CALIBRATED if "bank" in config["adapter"] else ""),
+        "method": METHOD + (CALIBRATED if record and "bank" in record["config"]["adapter"] else ""),
         "auto": "AutoModelForSeq2SeqLM" if is_encoder_decoder else "AutoModelForCausalLM",
     }
     tasks = dict.fromkeys(cell.task for cell in cells)
-    notes = [NOTES[name] for name in (bank.backbone, record["benchmark"]) if name in NOTES]
+    sources = (bank.backbone, record["benchmark"]) if record else (bank.backbone,)
+    notes = [NOTES[name] for name in sources if name in NOTES]
     if is_encoder_decoder and to != "bank":
         notes.append(UNSERVED)
+    name = record["name"] if record else f"FLix bank of {bank.backbone}"
     card = CARD.substitute(
         backbone=bank.backbone,
         library=LIBRARY[to],
         languages=", ".join(sorted({repr(cell.language) for cell in cells})),
-        title=record["name"] + (f": {_spoken(cells[0])}" if to in ("peft", "merged") else ""),
+        title=name + (f": {_spoken(cells[0])}" if to in ("peft", "merged") else ""),
         what=WHAT[to].format(**words),
         scores=_scores(cells, bank, record),
-        split=record["split"],
-        benchmark=record["benchmark"],
+        scored=SCORED.format(**record) if record else "No scores of this bank are known.",
         prompts="\n".join(f"- {task}: `{bank.tasks[task].prompt}`" for task in tasks),
         end=", in the tokenizer's chat template where it has one"
         + ("" if is_encoder_decoder else f", else followed by {PROMPT_END!r}"),
         load=LOAD[to].format(**words),
+        training=_training(record) if record else "Joined or cut from trained banks by `flix bank`.",
+        data=f"`{record['benchmark']}`" if record else "its runs",
+        features=", ".join(f"{feature} {rank}" for feature, rank in ranks.items()),
+        notes="\n".join(notes),
+    )
+    (folder / NAME).write_text(card, encoding="utf8")
+
+
+def _training(record: Mapping[str, Any]) -> str:
+    config = record["config"]
+    return TRAINED.format(
         steps=record["steps"],
         batch_size=config["data"]["batch_size"],
         mixture=config["mixture"]["name"],
         seed=config["seed"],
         commit=record["environment"]["commit"],
-        features=", ".join(f"{feature} {rank}" for feature, rank in ranks.items()),
-        notes="\n".join(notes),
     )
-    (folder / NAME).write_text(card, encoding="utf8")
 
 
 def _weighted(feature: Feature, weight: float) -> str:
@@ -181,9 +191,9 @@ def _spoken(cell: Cell) -> str:
     return ", ".join([f"{cell.task} in {cell.language}", *(f"{axis} {value}" for axis, value in cell.attributes)])
 
 
-def _scores(cells: Sequence[Cell], bank: Bank, record: Mapping[str, Any]) -> str:
-    """The table: what the run scored of each of `cells`, with all values on axes that it leaves open."""
-    found = [row for cell in cells for row in _scored(cell, bank, record)]
+def _scores(cells: Sequence[Cell], bank: Bank, record: Mapping[str, Any] | None) -> str:
+    """The table of the run's scores of `cells`, one row for each value on axes that a cell leaves open."""
+    found = [row for cell in cells for row in _scored(cell, bank, record["cells"] if record else [])]
     axes = axes_of(found)
     rows = []
     for row in found:
@@ -193,11 +203,11 @@ def _scores(cells: Sequence[Cell], bank: Bank, record: Mapping[str, Any]) -> str
     return markdown_table(["task", "language", *axes, "standing", "metric", "score"], rows)
 
 
-def _scored(cell: Cell, bank: Bank, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The record's rows of a cell; one without a score where the run did not score it."""
+def _scored(cell: Cell, bank: Bank, recorded: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The recorded rows of a cell; one without a score where the run did not score it."""
     rows = [
         row
-        for row in record["cells"]
+        for row in recorded
         if (row["task"], row["language"]) == (cell.task, cell.language)
         and dict(cell.attributes).items() <= row.get("attributes", {}).items()
     ]

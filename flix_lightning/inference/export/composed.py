@@ -16,8 +16,8 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell
 
 LOW_RANK = "calibration of low rank (adapter=calibration_pp)"
-BIAS_FLAGS = ("attention_bias", "mlp_bias")  # by which transformers' configs give linears biases
-SERVED_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's max_lora_rank may be; 16 unless raised
+BIAS_FLAGS = ("attention_bias", "mlp_bias")  # settings by which transformers' configs give linears biases
+SERVED_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # allowed values of vLLM's max_lora_rank; 16 by default
 
 
 def one_composition(composer: Composer, cell: Cell) -> tuple[Tensor, Tensor]:
@@ -101,7 +101,7 @@ def write_lora(
 
 
 def plain_linears(backbone: nn.Module) -> Iterable[str]:
-    """The paths of all linears as they are without adapters."""
+    """The paths of all linears in the model without adapters."""
     found = (name for name, module in backbone.named_modules() if isinstance(module, nn.Linear))
     return [name.removesuffix(".base") for name in found]
 

@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 
 def export_features(
     model: FlixModel,
-    record: dict[str, Any],
+    record: dict[str, Any] | None,
     cells: Sequence[Cell],
     folder: Path,
     whole: bool,

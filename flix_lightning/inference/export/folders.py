@@ -2,13 +2,12 @@
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.bank_file import ADAPTER, is_bank
 from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import escaped, whole_folder
@@ -38,10 +37,10 @@ def export(
     trust: str | tuple[str, ...] = (),
     trust_remote_code: bool = False,
 ) -> list[Path]:
-    """Write a finished run in another format; returns the folders made.
+    """Write a finished run, or a bank, in another format; returns the folders made.
 
     Args:
-        run: its directory.
+        run: its directory; or a bank file, or its folder.
         to: `peft` and `merged` make a folder for each of `cells`, `features` one with a LoRA for each feature and a
             manifest that says which of them serve a cell, `bank` one of all features in a file, `backbone` one of the
             bare backbone with its tokenizer.
@@ -61,9 +60,10 @@ def export(
     """
     if push is not None:
         hub.check_repository(push)
-    record = read_record(Path(run))
-    folder = Path(out) if out else Path(run) / "export" / to
-    if to in ("bank", "features") and (corrected := record["config"]["adapter"].get("bank")):
+    place = Path(run)
+    record = None if is_bank(place) else read_record(place)
+    folder = Path(out) if out else (place.parent if place.is_file() else place) / "export" / to
+    if to in ("bank", "features") and record and (corrected := record["config"]["adapter"].get("bank")):
         raise FlixError(f"to: {to!r}: this calibration's bank is {corrected!r}. Allowed: peft, merged, backbone.")
     _check_used(to, ("bank", "backbone"), strengths=strengths, unseen_language=unseen_language != TASK_ONLY)
     _check_used(to, ("bank", "backbone", "merged"), base_model_name_or_path=base_model_name_or_path)
@@ -94,16 +94,16 @@ def _check_used(to: str, without: Collection[str], **settings: Any) -> None:
             raise FlixError(f"{name}: an export to={to} holds no composition that it could change.")
 
 
-def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence[str]) -> list[Cell]:
+def chosen_cells(model: FlixModel, record: dict[str, Any] | None, cells: str | Sequence[str]) -> list[Cell]:
     """The cells that `cells` names.
 
     Raises:
         FlixError: none, a name that is no cell, or an unknown task; an axis without a value, or with an unknown one.
     """
-    if cells == ALL:
-        rows = record["cells"]
-        return [cell_of(row) for row in rows]
     found = []
+    if cells == ALL:
+        found = [cell_of(row) for row in record["cells"]] if record else list(model.bank.cells)
+        cells = ()
     for name in [cells] if isinstance(cells, str) else cells:
         found.append(named_cell(model.bank, str(name), "cells"))
     if not found:
@@ -113,7 +113,7 @@ def chosen_cells(model: FlixModel, record: dict[str, Any], cells: str | Sequence
 
 def export_cells(
     model: FlixModel,
-    record: dict[str, Any],
+    record: dict[str, Any] | None,
     to: str,
     cells: Sequence[Cell],
     folder: Path,
@@ -151,9 +151,9 @@ def export_cells(
     return folders
 
 
-def export_bank(model: FlixModel, record: dict[str, Any], cells: Sequence[Cell], folder: Path) -> Path:
+def export_bank(model: FlixModel, record: dict[str, Any] | None, cells: Sequence[Cell], folder: Path) -> Path:
     with whole_folder(folder) as partial:
-        replace(model.bank, model=record["config"]["model"]).write(partial / ADAPTER)
+        model.bank.write(partial / ADAPTER)
         write_card(partial, "bank", model, record, cells, model.bank.ranks)
     return folder
 

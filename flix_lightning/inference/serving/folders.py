@@ -15,7 +15,8 @@ from typing import IO, NamedTuple
 from filelock import FileLock
 
 from flix_lightning import __version__
-from flix_lightning.adapters.bank import Bank, bank_file
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.bank_file import bank_file
 from flix_lightning.adapters.composition import Composer
 from flix_lightning.adapters.peft import CONFIG, WEIGHTS, write_peft_folder
 from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage

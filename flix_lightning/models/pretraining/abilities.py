@@ -1,4 +1,4 @@
-"""What the model can do on contents it has not been trained on: exact match by task and group of languages."""
+"""Abilities of the model on contents that it was not trained on: exact match by task and group of languages."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class TargetLogits(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (targets, vocabulary), labels (targets,) and row numbers (targets,).
 
-        Rows are padded on the right, where a causal model's earlier tokens do not look: no mask is needed.
+        Rows are padded on the right, which causal attention never reaches: no mask is needed.
         """
         hidden = self.backbone.model(input_ids=batch["input_ids"]).last_hidden_state
         rows, columns = (batch["labels"] != IGNORE).nonzero(as_tuple=True)
@@ -47,7 +47,7 @@ def right(module: TargetLogits, rows: Sequence[Encoded], size: int = 128) -> lis
 
 
 def held_out(tokenizer: PreTrainedTokenizerBase, split: str, rows: int, seed: int) -> list[Drawn]:
-    """Rows of the corpus whose contents are of `split`."""
+    """Rows of the corpus with contents of `split`."""
     rng = Random(f"pretraining/{split}/{seed}")
     return [draw(tokenizer, rng, split) for _ in range(rows)]
 

@@ -1,4 +1,4 @@
-"""Rows of the corpus as token ids, in batches of like lengths that are a function of the seed and the step."""
+"""Rows of the corpus as token ids, in batches of similar lengths, a function of the seed and the step."""
 
 from functools import lru_cache
 from random import Random
@@ -10,7 +10,7 @@ from flix_lightning.data.tokens.encoding import Encoded, encode
 from flix_lightning.models.pretraining import corpus
 
 GROUP = 32  # batches drawn and sorted by length together
-COPIES = 0.04  # share of rows that copy random tokens: so every token is read and written
+COPIES = 0.04  # share of rows that copy random tokens, so that every token is read and written
 
 
 class Drawn(NamedTuple):
@@ -40,8 +40,8 @@ class Batches:
 
     Args:
         tokenizer: of the rows.
-        seed: another seed gives other rows.
-        size: rows a batch.
+        seed: of the rows.
+        size: rows of a batch.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int, size: int) -> None:

@@ -91,6 +91,6 @@ def _curve(points: list[Mapping[str, Any]]) -> str:
 def _table(corner: str, columns: list[str], rows: Mapping[str, Mapping[str, float]]) -> str:
     lines = [f"| {' | '.join([corner, *columns])} |", "|---" * (len(columns) + 1) + "|"]
     for name, cells in rows.items():
-        told = [f"{cells[column]:.1f}" if column in cells else "" for column in columns]
-        lines.append(f"| {' | '.join([name, *told])} |")
+        texts = [f"{cells[column]:.1f}" if column in cells else "" for column in columns]
+        lines.append(f"| {' | '.join([name, *texts])} |")
     return "\n".join(lines)

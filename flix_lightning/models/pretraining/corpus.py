@@ -1,7 +1,7 @@
-"""The corpus without end: rows of general abilities and of invented forms, drawn from a seed.
+"""The endless corpus: rows of general abilities and of invented forms, drawn from a seed.
 
 No prompt of the benchmark occurs in it, nor the forms of its semantic parsing and entities; questions are asked in
-languages that stand in no cell. A content's split holds here as there: what the benchmark tests is not trained on.
+languages that no cell has. Splits of contents are the benchmark's: what it tests is not trained on.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ Draw = Callable[[Random, Inventory, str], tuple[str, str]]  # -> prompt, target
 def draw(rng: Random, split: str, task: str | None = None) -> Text:
     """A row of a task, a random one if none is given, in a random language; its contents are of `split`.
 
-    A name that stands alone is of every split: names are known by heart.
+    A name alone belongs to every split: names may be memorised.
     """
     task = task or rng.choices(tuple(TASKS), [weight for _, weight in TASKS.values()])[0]
     language = rng.choice(LANGUAGES_OF.get(task, SPOKEN))
@@ -84,7 +84,7 @@ def several(rng: Random, source: Inventory, split: str, kinds: Sequence[type] | 
 
 
 def _clear(rng: Random, kind: type, source: Inventory) -> Content:
-    """A content of `kind` whose text means one thing only."""
+    """A content of `kind` with an unambiguous text."""
     while (content := kind.draw(rng)).text(source) in source.ambiguous:
         pass
     return content
@@ -147,7 +147,7 @@ def named_list(rng: Random, source: Inventory, split: str) -> tuple[str, str]:
 
 
 def shown_record(rng: Random, source: Inventory, split: str) -> tuple[str, str]:
-    """In a form of its own, which another content shows."""
+    """A record in a new form, shown by an example of another content."""
     form, content = Record.draw(rng), one(rng, source, split, names=0.15)
     while kind_of(other := one(rng, source, "train", names=0.15)) != kind_of(content):
         pass

@@ -1,4 +1,4 @@
-"""What a content says apart from any language: its kind, and its fields in numbers, ISO codes and English words."""
+"""The language-independent meaning of a content: its kind, and its fields in numbers, ISO codes and English words."""
 
 from flix_lightning.data.benchmarks.cldr.content import Content, Date, Measure, Money, Name, Relative
 

@@ -50,7 +50,7 @@ def _check(state: dict, settings: Settings, checkpoint: Path) -> None:
 def pretrain(
     settings: Settings, tokenizer: PreTrainedTokenizerBase, work: Path
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """Train to the last step, from the checkpoint in `work` where there is one; `work`/log.jsonl tells how it goes.
+    """Train to the last step, from the checkpoint in `work` where there is one; `work`/log.jsonl has the progress.
 
     Returns:
         The model; and of its training `settings`, `loss` (the mean of the last steps), `cpu_seconds`.
@@ -77,12 +77,12 @@ def pretrain(
         if done % LOG_EVERY == 0:
             loss, summed = round(summed / LOG_EVERY, 4), 0.0
             seconds = (time.monotonic() - began) / (done - start)
-            told = {"step": done, "loss": loss, "seconds_a_step": round(seconds, 3)}
+            entry = {"step": done, "loss": loss, "seconds_a_step": round(seconds, 3)}
             if done % SCORE_EVERY == 0:
                 rows = held_out(tokenizer, "validation", SCORED, settings.seed)
-                told["exact_match"] = exact_match(module, rows)
+                entry["exact_match"] = exact_match(module, rows)
             with (work / "log.jsonl").open("a", encoding="utf8") as log:
-                log.write(json.dumps(told) + "\n")
+                log.write(json.dumps(entry) + "\n")
         if done % SAVE_EVERY == 0 or done == settings.steps:
             spent = before + time.process_time() - used
             state = {"module": module.state_dict(), "optimizers": optimizers.state_dict(), "settings": asdict(settings)}

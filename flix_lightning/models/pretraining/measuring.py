@@ -1,4 +1,4 @@
-"""What the card of `tiny` tells, measured: abilities by group of languages, and the benchmark's tasks untrained."""
+"""The measurements of `tiny`'s card: abilities by group of languages, and the benchmark's tasks untrained."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -20,21 +20,21 @@ GROUPS = {**{f"{task} cells": frozenset(languages) for task, languages in CELLS.
 
 
 def abilities(module: TargetLogits, tokenizer: PreTrainedTokenizerBase, rows: int) -> dict[str, dict[str, float]]:
-    """Task of pretraining -> group of languages -> exact match in % on `rows` rows a task, of the test split."""
-    told = {}
+    """Task of pretraining -> group of languages -> exact match in % on `rows` test rows of each task."""
+    percents = {}
     for task in (*TASKS, "copy"):
         rng = Random(f"abilities/{task}")
         drawn = [draw(tokenizer, rng, "test", task) for _ in range(rows)]
         done = right(module, [row.row for row in drawn])
-        told[task] = {"all": _percent(done)}
+        percents[task] = {"all": _percent(done)}
         for group, languages in GROUPS.items():
             if own := [yes for row, yes in zip(drawn, done) if row.language in languages]:
-                told[task][group] = _percent(own)
-    return told
+                percents[task][group] = _percent(own)
+    return percents
 
 
 def untrained(module: TargetLogits, tokenizer: PreTrainedTokenizerBase, rows: int) -> dict[str, float]:
-    """Task of the benchmark -> exact match in % of the model as it is, on `rows` test rows of every cell."""
+    """Task of the benchmark -> exact match in % of the untrained model on `rows` test rows of every cell."""
     return {task: _percent(right(module, benchmark_rows(tokenizer, task, "test", rows))) for task in CELLS}
 
 
@@ -49,7 +49,7 @@ def benchmark_rows(tokenizer: PreTrainedTokenizerBase, task: str, split: str, ro
 
 
 def learning_curve(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A point a run of the experiment `tiny_curve`: its task, the rows it has seen, its mean score on the test rows."""
+    """A point for each run of `tiny_curve`: its task, the rows it has seen, its mean score on the test rows."""
     points = []
     for record in records:
         scores = [cell["score"] for cell in record["cells"]]

@@ -13,7 +13,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration: steepest a
 
 
 def orthogonalised(matrices: Tensor, iterations: int = 5) -> Tensor:
-    """Near the closest semi-orthogonal matrices, by Newton-Schulz iterations; (..., m, n) -> (..., m, n)."""
+    """Approximately the nearest semi-orthogonal matrices, by Newton-Schulz iterations; (..., m, n) -> (..., m, n)."""
     a, b, c = COEFFICIENTS
     x = matrices if matrices.size(-2) <= matrices.size(-1) else matrices.mT
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
@@ -24,9 +24,9 @@ def orthogonalised(matrices: Tensor, iterations: int = 5) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Momentum, orthogonalised; matrices of one shape are taken together.
+    """Orthogonalised momentum; matrices of one shape are updated together.
 
-    An update has the root mean square of one of AdamW: `0.2 sqrt(max(m, n))` times the orthogonal matrix.
+    An update has the root mean square of AdamW's: `0.2 sqrt(max(m, n))` times the orthogonal matrix.
     """
 
     def __init__(self, matrices: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.05):

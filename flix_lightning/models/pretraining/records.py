@@ -25,7 +25,7 @@ class Record:
     equals: str
     order: str
     merged: bool
-    named: bool  # the kind stands first
+    named: bool  # the kind comes first
     prefixed: bool  # nested labels say their level: `{TOP:DATE {LOW:YEAR 2040 } }`
 
     @staticmethod

@@ -26,7 +26,7 @@ def byte_letters() -> dict[int, str]:
 
 
 def texts(rows: int, seed: int) -> Iterable[str]:
-    """Rows of the corpus, and each language's names, which are all of one weight there."""
+    """Rows of the corpus, and each language's names, all with one weight."""
     rng = Random(f"vocabulary/{seed}")
     for _ in range(rows):
         drawn = draw(rng, "train")
@@ -38,7 +38,7 @@ def texts(rows: int, seed: int) -> Iterable[str]:
 
 
 def train_tokenizer(rows: int = 60_000, seed: int = 0, size: int = SIZE) -> Tokenizer:
-    """The same for the same arguments."""
+    """A deterministic function of its arguments."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

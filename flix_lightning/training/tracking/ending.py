@@ -1,4 +1,4 @@
-"""The end of a run, told to its logger: a score for every group of cells, a row a cell, feature use, the adapters."""
+"""The results of a run for its logger: scores by group of cells and by cell, feature use, the adapters."""
 
 import csv
 import io
@@ -13,16 +13,18 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from flix_lightning.adapters.bank import ADAPTER
+from flix_lightning.adapters.bank_file import ADAPTER
+from flix_lightning.adapters.corrections import CORRECTIONS
 from flix_lightning.common.files import write_whole
 from flix_lightning.common.markdown import markdown_table
+from flix_lightning.common.settings import plain
 from flix_lightning.training.results import axes_of, columns
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def summary(record: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers that runs are compared by."""
+    """The numbers by which runs are compared."""
     means = columns(record["cells"])
     return {
         **{f"test/{task}/{group}": score for (task, group), score in means.items()},
@@ -35,7 +37,7 @@ def summary(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def tables(record: Mapping[str, Any]) -> dict[str, Rows]:
-    """A row a cell, its values on all axes in columns; a row a feature."""
+    """One row for each cell, with its values on all axes; one row for each feature."""
     features = [{"feature": feature, "examples": count} for feature, count in record["feature_use"].items()]
     axes = axes_of(record["cells"])
     cells = [
@@ -51,7 +53,7 @@ def tables(record: Mapping[str, Any]) -> dict[str, Rows]:
 
 @rank_zero_only
 def log_results(logger: Logger, record: Mapping[str, Any], run: Path) -> None:
-    """Put a finished run's results beside its curves, and close its W&B run: a sweep's next one is another.
+    """Log a finished run's results, and close its W&B run: the next run of a sweep is another one.
 
     W&B gets summary, tables and the adapters; TensorBoard the summary and tables as text; any other logger the
     summary, and the tables as CSV files beside it.
@@ -72,16 +74,17 @@ def log_results(logger: Logger, record: Mapping[str, Any], run: Path) -> None:
 
 def log_adapters(wandb_run: Any, record: Mapping[str, Any], run: Path) -> None:
     """The adapters as an artifact with the record they belong to. Online its inputs are declared, so that W&B draws
-    the lineage; offline they stand in the metadata, with the commit.
+    the lineage; offline they are in the metadata, with the commit.
     """
     import wandb
 
     config = record["config"]
-    inputs = {kind: dict(config[kind]) for kind in ("model", "benchmark", "mixture")}
+    inputs = {kind: plain(config[kind]) for kind in ("model", "benchmark", "mixture")}
     commit = record["environment"]["commit"]
     artifact = wandb.Artifact(f"adapter-{run.name}", "adapter", metadata={**inputs, "commit": commit, "run": str(run)})
-    artifact.add_file(str(run / ADAPTER))
-    artifact.add_file(str(run / "config.json"))
+    for path in (run / ADAPTER, run / CORRECTIONS, run / "config.json"):
+        if path.is_file():  # a calibration writes its corrections alone
+            artifact.add_file(str(path))
     with artifact.new_file("record.json", encoding="utf8") as file:
         json.dump(record, file, ensure_ascii=False)
     if not wandb_run.offline:
@@ -100,7 +103,7 @@ def as_csv(rows: Rows) -> str:
 
 
 class CloseOnError(Callback):
-    """Closes the W&B run of a run that fails, or the next one of a sweep would be written into it."""
+    """Closes the W&B run of a failed run; otherwise the next one of a sweep would log into it."""
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         for logger in trainer.loggers:

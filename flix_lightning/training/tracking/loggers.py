@@ -23,9 +23,9 @@ def wandb_logger(
 
     Args:
         save_dir: the run's directory.
-        project, entity: where the run appears; entity is the user or team.
+        project, entity: of the run; entity is the user or team.
         group: of runs shown together: a sweep, or the seeds of an experiment.
-        offline: keep the run on disk, for `wandb sync`; null: where there is neither a key nor a WANDB_MODE.
+        offline: keep the run on disk, for `wandb sync`; null: if there is neither a key nor a WANDB_MODE.
 
     Raises:
         FlixError: a WANDB_MODE that W&B does not know.
@@ -34,16 +34,17 @@ def wandb_logger(
         raise unknown("WANDB_MODE in the environment", mode, MODES)
     if offline is None:
         offline = "WANDB_MODE" not in os.environ and not has_wandb_key()
-    name, config_hash = save_dir.parent.name, save_dir.name
+    folder = save_dir.resolve()  # a process of W&B's writes there, which may stand elsewhere
+    name, config_hash = folder.parent.name, folder.name
     chosen = {} if not offline else {"mode": "offline"}
     return WandbLogger(
-        name=f"{name}/{config_hash}", id=config_hash, save_dir=save_dir, project=project, group=group, entity=entity,
+        name=f"{name}/{config_hash}", id=config_hash, save_dir=folder, project=project, group=group, entity=entity,
         job_type="train", **chosen,
     )  # fmt: skip
 
 
 def has_wandb_key() -> bool:
-    """Whether W&B would find a key: in the environment, or where `wandb login` leaves it."""
+    """Whether W&B would find a key, in the environment or in the file of `wandb login`."""
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
     files = (Path(os.environ.get("NETRC", os.path.expanduser(f"~/{name}"))) for name in (".netrc", "_netrc"))
     try:

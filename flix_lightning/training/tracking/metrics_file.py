@@ -1,4 +1,4 @@
-"""`metrics.csv` of a run: one row a logged step; a continued run continues it."""
+"""`metrics.csv` of a run: one row for each logged step; a continued run continues it."""
 
 import csv
 import io
@@ -13,10 +13,9 @@ from flix_lightning.common.files import make_directory, write_whole
 
 
 class MetricsFile(Logger):
-    """Writes the file whole whenever it is saved: with every checkpoint and at the end.
+    """Writes the whole file with every checkpoint and at the end.
 
-    A run that continues logs steps again which it had logged before it was stopped: rows from the first such step on
-    are forgotten.
+    A continued run repeats the steps after its checkpoint: rows from the first repeated step on are dropped.
 
     Args:
         save_dir: where the file lies.
@@ -54,7 +53,7 @@ class MetricsFile(Logger):
     def save(self) -> None:
         """
         Raises:
-            FlixError: the disk refuses; the file of before still stands.
+            FlixError: the disk refuses; the earlier file is unchanged.
         """
         if not self._rows:
             return

@@ -1,4 +1,4 @@
-"""What happens to the features while they train: norms of gradients and updates by axis, and how often each is used."""
+"""Statistics of features in training: norms of gradients and updates by axis, and how often each feature is used."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from flix_lightning.adapters.composition import Composer
 
 
 def axis_norms(tensors: list[Tensor], axes: Mapping[str, slice]) -> dict[str, Tensor]:
-    """Axis -> the Euclidean norm of its rows in all of `tensors`, (rows, width) each; nothing leaves the device."""
+    """Axis -> the Euclidean norm of its rows in all of `tensors`, (rows, width) each; no synchronisation."""
     return {
         axis: torch.linalg.vector_norm(torch.stack(torch._foreach_norm([tensor[rows] for tensor in tensors])))
         for axis, rows in axes.items()
@@ -22,7 +22,7 @@ def axis_norms(tensors: list[Tensor], axes: Mapping[str, slice]) -> dict[str, Te
 class AxisNorms(Callback):
     """Logs `gradient_norm/<axis>`, before clipping, `update_norm/<axis>` and the learning rate.
 
-    Only steps whose metrics are logged pay for it: a copy of the factors and a few products, no wait for the device.
+    Only logged steps pay for it: a copy of the factors and a few products, without synchronising the device.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class AxisNorms(Callback):
 
 
 class FeatureUse(Callback):
-    """Counts the training examples that each feature served, those it was dropped for left out."""
+    """Counts the training examples that each feature served, without those that it was dropped for."""
 
     def __init__(self, composer: Composer) -> None:
         self.composer = composer

@@ -2,7 +2,7 @@
 
 import torch
 
-from flix_lightning.data.tokens.encoding import IGNORE, encode, generation_batch, training_batch
+from flix_lightning.data.tokens.encoding import IGNORE, encode, generation_batch, training_batch, undated
 from flix_lightning.models.tiny_bytes import byte_tokenizer
 from tests.configs import untrained_backbone
 
@@ -23,6 +23,18 @@ def test_an_encoder_prompt_ends_in_the_end_of_text():
     (row,) = encode(byte_tokenizer(), ["Parse: é"], [""], is_encoder_decoder=True)
     assert row.prompt == [*ids("Parse: é"), 1]
     assert row.target == [1]
+
+
+def test_a_chat_template_with_todays_date_is_the_same_on_every_day():
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = (  # as Llama 3.2's
+        "{%- if not date_string is defined %}{%- set date_string = strftime_now('%d %b %Y') %}{%- endif %}"
+        "Today: {{ date_string }}, {{ strftime_now('%Y-%m-%d') }}\n{{ messages[0]['content'] }}\n"
+    )
+    (row,) = encode(tokenizer, ["Parse: é"], ["[X ]"], is_encoder_decoder=False)
+    tokenizer.chat_template = "\nNo date. {{ messages[0]['content'] }}"
+    assert undated(tokenizer.chat_template) == tokenizer.chat_template
+    assert row.prompt == ids("Today: 26 Jul 2024, 2024-07-26\nParse: é")
 
 
 def test_the_loss_falls_on_target_tokens_only():

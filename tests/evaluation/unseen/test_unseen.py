@@ -12,6 +12,7 @@ from lightning import Trainer
 
 from flix_lightning.adapters.features import Feature, FeatureSpace
 from flix_lightning.adapters.injection import featurized_linears
+from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.adapters.unseen import STAND_INS, UnseenLanguage
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.settings import fill
@@ -21,6 +22,7 @@ from flix_lightning.data.cells import Cell
 from flix_lightning.data.languages import FAMILIES, family, in_words, script
 from flix_lightning.data.tokens.encoding import Encoded
 from flix_lightning.evaluation.evaluate import evaluate
+from flix_lightning.evaluation.kept_scores import keep_scores, merged
 from flix_lightning.evaluation.unseen.few_shot import stand_ins, weighted
 from flix_lightning.training.assembly import build_experiment
 from flix_lightning.training.run import train
@@ -229,6 +231,21 @@ def test_in_a_joined_cell_the_known_language_keeps_its_own_weight():
     torch.testing.assert_close(bank(x), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_learned_weights_multiply_the_strength_of_languages():
+    composer, absent = toy_composer(), [Feature("language", "gu")]
+    known = [feature for feature in composer.space if feature.axis == "language"]
+    weights, cells = torch.tensor([[0.1, 0.2, 0.3, 0.1]]), [Cell("qa", "gu"), Cell("qa", "gu+sw")]
+    found = []
+    for language in (1, 0.5):
+        strong = composer.with_strengths(Strengths.parse({"language": language}))
+        composition = weighted(strong.with_stand_ins({absent[0]: dict.fromkeys(known, 1.0)}), absent, cells, weights)
+        found.append(torch.zeros(2, composer.total_rank).scatter_add(1, composition.index, composition.weight))
+    tasks = composer.rows_by_axis()["task"]
+    assert torch.equal(found[0][:, tasks], found[1][:, tasks])
+    found[0][:, tasks.stop :] *= 0.5
+    torch.testing.assert_close(found[1], found[0])
+
+
 def test_few_shot_weights_find_the_language_whose_answers_they_are_shown():
     """Two unseen languages answer as `sw` and as `yo` do; each one's weights find its twin."""
     config = composed(*SMALL)
@@ -287,9 +304,10 @@ def test_the_scores_of_a_policy_have_a_file_of_their_own():
     train(composed(*SMALL, "trainer.max_steps=2"), Path("run"), benchmark, untrained_backbone(), None)
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     chosen = {"tasks": ["qa_cross_lang"], "languages": ["bn", "gu"], "unseen_language": UnseenLanguage("family")}
-    scores = evaluate(Path("run"), benchmark, benchmark, untrained_backbone(), trainer, **chosen)
+    scores, _ = evaluate(Path("run"), benchmark, benchmark, untrained_backbone(), trainer, **chosen)
     assert scores["stand_ins"] == {"language=gu": {"language=bn": 1.0}}
-    assert json.loads(Path("run/scores-cldr-test-family.json").read_text()) == scores
+    path = keep_scores(Path("run"), scores)
+    assert path.name == "scores-cldr-test-family.json" and json.loads(path.read_text()) == merged(None, scores)
 
 
 def test_known_cells_are_served_as_before():

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from flix_lightning.adapters.bank import ADAPTER, Bank
+from flix_lightning.adapters.bank import Bank
+from flix_lightning.adapters.bank_file import ADAPTER
 from flix_lightning.adapters.features import Feature
 from flix_lightning.adapters.unseen import UnseenLanguage
 from flix_lightning.data.benchmarks.benchmark import load_benchmark

@@ -70,18 +70,18 @@ def digest(path: Path, name: str) -> str:
 def _continue(url: str, partial: Path, note: Path, progress: Progress) -> str | None:
     """Add what is missing of `partial`; returns the MD5 that the server gives, if any."""
     have = partial.stat().st_size if partial.exists() else 0
-    told = json.loads(note.read_text(encoding="utf8")) if note.exists() else {}
+    noted = json.loads(note.read_text(encoding="utf8")) if note.exists() else {}
     request = urllib.request.Request(url)
-    if have and told.get("url") == url and told["version"]:
+    if have and noted.get("url") == url and noted["version"]:
         request.add_header("Range", f"bytes={have}-")
-        request.add_header("If-Range", told["version"])
+        request.add_header("If-Range", noted["version"])
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # the rest that was asked for is empty
             raise
-        if have == told["bytes"]:
-            return told["md5"]
+        if have == noted["bytes"]:
+            return noted["md5"]
         partial.unlink()
         raise ConnectionError("the server's file is shorter than what had come; from the start") from None
     with response:

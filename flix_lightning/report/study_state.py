@@ -1,4 +1,4 @@
-"""How far a study is: states of the runs that it lacks, and the time they need by what finished runs took."""
+"""The progress of a study: states of its missing runs, and the time they need, estimated from finished runs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,13 @@ from flix_lightning.common.progress import duration
 from flix_lightning.report.comparison import Record, settings
 from flix_lightning.training.runs import Found
 
-PACE = ("model._target_", "model.name", "benchmark._target_", "mixture.name", "data.batch_size")  # decide it, mostly
+PACE = (
+    "model._target_",
+    "model.name",
+    "benchmark._target_",
+    "mixture.name",
+    "data.batch_size",
+)  # mostly determine the time of a step
 
 
 def state(
@@ -38,9 +44,9 @@ def state(
 
 
 def step_seconds(config: Mapping[str, Any], records: Sequence[Record]) -> float | None:
-    """The median of what finished runs like this one took a step, their scoring shared out; None if there is none.
+    """The median seconds of a step, scoring included, of similar finished runs; None without any.
 
-    Likest first: runs of the same model, benchmark, mixture and batch; else of the same model.
+    Most similar first: runs of the same model, benchmark, mixture and batch; else of the same model.
     """
     wanted = settings({"config": config})
     measured = [(settings(record), record["seconds"] / record["steps"]) for record in records if "seconds" in record]

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from flix_lightning.common.errors import FlixError
-from flix_lightning.report.compare import draw, wandb_records
 from flix_lightning.report.comparison import comparison
+from flix_lightning.report.heatmap import draw_difference
 from flix_lightning.report.policies import FOLDER, collect_policies, policies_table
+from flix_lightning.report.wandb_records import wandb_records
 from tests.commands.test_commands import run_command
 from tests.report.test_report import record
 
@@ -68,7 +69,7 @@ def test_two_runs_are_shown_and_drawn_and_nothing_else_is_written(monkeypatch, c
 
 def test_a_picture_takes_two_settings():
     with pytest.raises(FlixError, match="have 1"):
-        draw([FLIX], Path("x.png"))
+        draw_difference([FLIX], Path("x.png"))
 
 
 def scores(policy: str, seed: int, gu: float, az: float):
@@ -92,12 +93,17 @@ def test_policies_by_hand():
     ]
 
 
+def of(split: str) -> dict:
+    return {"split": split, "unseen_language": {"stand_in": "family"}}
+
+
 def test_policies_are_collected_by_run():
     with pytest.raises(FlixError, match="policies"):
         collect_policies([Path("runs")], Path("results"))
     Path("runs/flix/0").mkdir(parents=True)
     for name in ("", "-family"):
-        Path(f"runs/flix/0/scores-cldr-test{name}.json").write_text("{}")
+        Path(f"runs/flix/0/scores-cldr-test{name}.json").write_text(json.dumps({**FLIX, **of("test")}))
+    Path("runs/flix/0/scores-cldr-validation.json").write_text(json.dumps({**FLIX, **of("validation")}))
     collect_policies([Path("runs")], Path("results"))
     kept = sorted(path.name for path in Path("results", FOLDER).iterdir())
     assert kept == ["flix-0-scores-cldr-test-family.json", "flix-0-scores-cldr-test.json"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flix_lightning.report.comparison import is_run_of
-from flix_lightning.report.studies import state, step_seconds
+from flix_lightning.report.study_state import state, step_seconds
 from flix_lightning.training.runs import RUNNING, STOPPED, Found
 
 
