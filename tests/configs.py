@@ -7,6 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
+from flix_lightning.commands.shell import Section
 from flix_lightning.data.benchmarks.cldr.benchmark import Cldr
 from flix_lightning.models.backbone import Backbone
 from flix_lightning.models.tiny_bytes import byte_tokenizer
@@ -30,10 +31,10 @@ SMALL = (
 )
 
 
-def composed(*overrides: str, config: str = "train") -> dict:
-    """The plain, resolved config of a command line."""
+def composed(*overrides: str, config: str = "train") -> Section:
+    """The resolved config of a command line, as its command gets it."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return OmegaConf.to_container(compose(config, overrides=list(overrides)), resolve=True)
+        return Section.of(OmegaConf.to_container(compose(config, overrides=list(overrides)), resolve=True))
 
 
 def small_benchmark() -> Cldr:

@@ -76,6 +76,7 @@ def test_without_keeping_the_old_features_move():
     assert any(not torch.equal(base.factors[name][rows[0]], more.factors[name][rows[1]]) for name in base.factors)
 
 
+@pytest.mark.slow
 def test_an_interrupted_extension_goes_on_with_the_old_features_kept():
     run("base", *BASE)
     whole = run("whole", *EXTEND)

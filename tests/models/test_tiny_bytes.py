@@ -35,6 +35,7 @@ def exact_match(rows: int) -> dict[str, float]:
     return {task: 100 * correct[task] / total[task] for task in WEIGHT}
 
 
+@pytest.mark.slow
 def test_it_knows_the_tasks():
     assert min(exact_match(100).values()) > 70
     assert not set(PRETRAINING) & {language for languages in CELLS.values() for language in languages}

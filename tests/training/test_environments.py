@@ -181,6 +181,7 @@ def test_the_home_stands_for_itself_in_every_path(monkeypatch, tmp_path, capfd):
 ODD = "ünï [b]x #%{1} a=b,c 'q' \u3000"
 
 
+@pytest.mark.slow
 def test_odd_characters_in_paths(monkeypatch, tmp_path):
     folder = tmp_path / ODD
     folder.mkdir()
@@ -207,6 +208,7 @@ def test_a_mode_that_wandb_does_not_know_is_told(monkeypatch, tmp_path):
         wandb_logger(tmp_path, "p", "g")
 
 
+@pytest.mark.slow
 def test_an_encoding_without_the_characters_stops_nothing():
     for split, text in (("train", "\u6f22"), ("test", "\u00fc")):
         path = Path(f"mine/topic/{split}/sw.jsonl")

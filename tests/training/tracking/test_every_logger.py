@@ -91,6 +91,7 @@ def test_loggers_side_by_side_take_every_kind_of_run(kind, bank):
     )
 
 
+@pytest.mark.slow
 def test_a_calibration_has_a_wandb_run_with_its_corrections(bank):
     run = train("calibration", bank, "logger=wandb")
     check("wandb", run)
