@@ -1,7 +1,6 @@
 """Backbones of every named family, tiny and random: tokens, loss, generation, and what is refused."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig
 
-from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.dropout import FeatureDropout
 from flix_lightning.adapters.injection import merge
 from flix_lightning.adapters.layer import FeaturizedLinear
@@ -25,8 +23,7 @@ from flix_lightning.models.backbone import load_backbone
 from flix_lightning.models.pretrained import load_pretrained, own_device
 from flix_lightning.training.module import FlixModule
 from flix_lightning.training.optimizer import Optimization
-from flix_lightning.training.run import train
-from tests.configs import ROOT, SMALL, composed, small_benchmark
+from tests.configs import ROOT, composed
 from tests.families import CHATTY, FAMILIES, HABITS, UNTIED, save_family
 from tests.toy import CELLS, fill, toy_composer
 
@@ -339,17 +336,6 @@ def test_a_quantized_model_trains_and_answers_in_a_mixed_batch(family, quantizat
         torch.testing.assert_close(bank.lora_a.grad, gradient, msg="as before answers were generated")
     with pytest.raises(FlixError, match="quantized weights cannot be merged"):
         merge(backbone.model, *(part[0] for part in module.composer.compose(cells[:1])))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("quantization", ["4bit", "8bit"])
-def test_a_run_over_a_quantized_model_trains_scores_and_is_kept(quantization, saved):
-    pytest.importorskip("bitsandbytes")
-    backbone = loaded(saved, "qwen3", quantization=quantization)
-    small = ("trainer.max_steps=2", "trainer.validate_every=2", "mixture.languages=[sw]", "mixture.train={}")
-    record = train(composed(*SMALL, *small), Path("run"), small_benchmark(), backbone, None)
-    assert record["steps"] == 2 and record["cells"]
-    assert Bank.read(Path("run")).ranks
 
 
 def test_banks_train_over_quantized_weights(saved):
