@@ -7,7 +7,7 @@ weight of its own. Serving, evaluation and export share one notation:
 
     language: 0.5                                every language's feature at half strength
     language: {sw: 0.5}                          that of one language
-    language: {xx: {sw: 0.7, rw: 0.3}}           two languages in place of a third, known or not
+    language: {xx: {sw: 0.7, zu: 0.3}}           two languages in place of a third, known or not
 """
 
 import math

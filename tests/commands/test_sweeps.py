@@ -11,7 +11,7 @@ import yaml
 from tests.configs import FLIX, SMALL
 
 pytestmark = pytest.mark.slow
-TINY = [*SMALL, "mixture.languages=[sw, bn]", "trainer.max_steps=2", "trainer.validate_every=2"]
+TINY = [*SMALL, "mixture.languages=[sw, bn]", "trainer.max_steps=20", "trainer.validate_every=20"]
 
 
 def sweep(*arguments: str) -> subprocess.Popen:

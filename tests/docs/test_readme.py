@@ -156,8 +156,8 @@ def test_a_newcomer_compares_two_runs_and_has_a_picture(tmp_path):
 def test_docs_export_runs_as_written(tmp_path):
     """Its commands and its Python, on one small run; what needs other runs or LoRAs apart."""
     page, home = ROOT / "docs" / "export.md", tmp_path / "runs/joint-flix/HASH"
-    small = [*SMALL, "trainer.max_steps=2"]
-    told = call("train", *small, "mixture.tasks=[ner, qa_cross_lang]", "mixture.languages=[yo, bn]", cwd=tmp_path)
+    small, languages = [*SMALL, "trainer.max_steps=2"], "mixture.languages=[yo, bn, sw, zu]"
+    told = call("train", *small, "mixture.tasks=[ner, qa_cross_lang]", languages, cwd=tmp_path)
     (tmp_path / told.split()[-1]).rename(home)
     (tmp_path / "requests.jsonl").write_text('{"task": "ner", "language": "sw", "text": "22 Aprili 2022"}\n')
     (tmp_path / "path/of/another/bank").mkdir(parents=True)
