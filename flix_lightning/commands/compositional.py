@@ -28,12 +28,12 @@ def trained(*overrides: str) -> tuple[Path, dict[str, Any]]:
     """The directory and the record of a run, trained now unless it is finished."""
     from flix_lightning.data.benchmarks.benchmark import load_benchmark
     from flix_lightning.models.backbone import load_backbone
-    from flix_lightning.training.results import read_record
+    from flix_lightning.training.results import is_finished, read_record
     from flix_lightning.training.run import train
 
     config = resolved(composed("train", overrides))
     run = run_directory(config)
-    if not (run / "record.json").is_file():
+    if not is_finished(run):
         benchmark, backbone = load_benchmark(config["benchmark"], COMPOSED), load_backbone(config["model"], COMPOSED)
         train(config, run, benchmark, backbone, None, overrides)
     return run, read_record(run)

@@ -15,6 +15,7 @@ from types import FrameType
 from flix_lightning.commands.grids import Planned
 from flix_lightning.common.files import make_directory
 from flix_lightning.report.results import collect
+from flix_lightning.training.results import is_finished
 from flix_lightning.training.run_directory import run_directory
 from flix_lightning.training.runs import RUNNING, look_at
 
@@ -58,11 +59,11 @@ class Pool:
 
     def _train_one(self, run: Planned) -> str:
         folder = run_directory(run.config)
-        if not (folder / "record.json").is_file():
+        if not is_finished(folder):
             if self._is_trained_elsewhere(folder):
                 return ELSEWHERE
             log = self.logs / f"{folder.parent.name}-{folder.name}.log"
-            if self._run(run.words, log) != 0:
+            if self._run(run.words, log) != 0 and not is_finished(folder):  # another pool may have finished it by now
                 return ELSEWHERE if self._is_trained_elsewhere(folder) else f"failed; {str(log)!r} says why"
         collect([folder], self.results)
         return DONE

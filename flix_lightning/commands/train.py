@@ -46,12 +46,13 @@ def task(config: DictConfig) -> float | None:
     from flix_lightning.models.backbone import load_backbone
     from flix_lightning.report.screen import print_report
     from flix_lightning.training.callbacks import make_callbacks
+    from flix_lightning.training.results import is_finished
     from flix_lightning.training.run import finished_record, train
     from flix_lightning.training.tracking.loggers import make_loggers
 
     refuse_nested_launch(plain["trainer"])
     benchmark = load_benchmark(plain["benchmark"], trust)
-    if (run / "record.json").is_file() and not plain["dry_run"]:
+    if is_finished(run) and not plain["dry_run"]:
         record = finished_record(plain, run, benchmark)
     else:
         backbone = load_backbone(plain["model"], trust)

@@ -70,11 +70,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
     except OSError as error:
         try:
             partial.unlink(missing_ok=True)
@@ -83,6 +79,17 @@ def write_whole(path: Path, content: str | bytes) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = " What was saved before is whole; when there is room, the same command continues." if full else ""
         raise FlixError(f"cannot write {str(path)!r}: {error.strerror}.{hint}") from error
+
+
+def _sync_folder(path: Path) -> None:
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folder
+        return
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from flix_lightning.common.files import make_directory, write_whole
 from flix_lightning.training.callbacks import check_states
 from flix_lightning.training.checkpoint_files import STEPS, damage, path_of
 from flix_lightning.training.feature_rows import FEATURES, moved, places
-from flix_lightning.training.results import peak_memory_mib
+from flix_lightning.training.memory import peak_memory_mib
 
 
 def newest_sound(folder: Path) -> Path | None:

@@ -14,7 +14,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from flix_lightning.training.checkpoints import Checkpoints
 
-REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)  # the time limit is near, or a preemption: `--signal=USR1@120`
+# The time limit is near, or a preemption: `--signal=USR1@120`. Windows has neither signal, and no SLURM.
+REQUEUE = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 SAVE_ONLY = signal.SIGTERM  # the job ends; if it was preempted, SLURM itself puts it back
 
 

@@ -1,7 +1,6 @@
 """The record of a run: one JSON file, the source of all tables and plots."""
 
 import json
-import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -84,13 +83,13 @@ def columns(cells: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
     return {key: fmean(found[key]) for key in keys}
 
 
-def peak_memory_mib() -> float:
-    """The largest resident memory of this process, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def write_record(run: Path, record: Mapping[str, Any]) -> None:
     write_whole(run / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run has its record."""
+    return (run / RECORD).is_file()
 
 
 def read_record(run: Path) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def read_record(run: Path) -> dict[str, Any]:
         FlixError: the run is absent or unfinished, or the file is damaged or somebody else's.
     """
     path = run / RECORD
-    if not path.is_file():
+    if not is_finished(run):
         raise FlixError(f"run: {str(run)!r} holds no {RECORD}; it is not a finished run.")
     return read_record_file(path)
 

@@ -9,7 +9,8 @@ from typing import Any
 from flix_lightning.common.errors import FlixError
 from flix_lightning.training.checkpoint_files import STEPS, damage, step_of
 from flix_lightning.training.lock import is_locked
-from flix_lightning.training.record_form import Config, checked_form, read_json, read_record_file
+from flix_lightning.training.record_form import Config, checked_form, read_json
+from flix_lightning.training.results import is_finished, read_record
 
 FINISHED, RUNNING, STOPPED, DAMAGED = "finished", "running", "stopped", "damaged"
 SHOWN = 8  # candidates that a message names
@@ -90,7 +91,7 @@ def look_at(folder: Path) -> Found:
     """The state of a run."""
     try:
         config = checked_form("config.json", "config of a run", Config, read_json(folder / "config.json"))
-        record = read_record_file(folder / "record.json") if (folder / "record.json").exists() else None
+        record = read_record(folder) if is_finished(folder) else None
     except FlixError as error:
         return Found(folder, DAMAGED, str(error), None, None)
     if record is not None:

@@ -1,6 +1,7 @@
 """`flix studies` as users run it: what is done, and a study of their own that is cut, continued and shared."""
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -8,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from flix_lightning.commands.grids import Planned
+from flix_lightning.commands.pool import DONE, Pool
+from flix_lightning.training.run_directory import run_directory
 from tests.commands.test_commands import run_command
 from tests.configs import FLIX, ROOT
+from tests.training.test_resume import run_small
 
 STUDY = """# @package _global_
 # flix train -m experiment=mine
@@ -81,6 +86,20 @@ def test_a_study_that_is_cut_is_continued_and_shared(study):
     assert line.startswith("mine: 3 of 4 runs done, 1 finished; about ")
     subprocess.run([*study, "processes=1"], check=True)
     assert len(list(Path("results/mine").glob("*.json"))) == 4
+
+
+def test_a_run_that_is_refused_because_another_pool_finishes_it_is_done(monkeypatch):
+    def refused(pool: Pool, words: tuple[str, ...], log: Path) -> int:
+        shutil.copytree("trained", folder)  # by the other pool, between this process's refusal and its end
+        return 1
+
+    run_small("trained", "trainer.max_steps=1")
+    config = json.loads(Path("trained/config.json").read_text())
+    folder = run_directory(config)
+    monkeypatch.setattr(Pool, "_run", refused)
+    ends = []
+    Pool(Path("logs"), Path("results")).train([Planned("mine", (), config)], 1, lambda run, end: ends.append(end))
+    assert ends == [DONE] and len(list(Path("results").rglob("*.json"))) == 1
 
 
 @pytest.mark.slow
