@@ -5,6 +5,7 @@ A row's content decides its split by a hash, in all languages and tasks alike, s
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
 from typing import NamedTuple
 
@@ -35,9 +36,14 @@ def split_of(key: object) -> str:
     return {0: "test", 1: "validation"}.get(digit, "train")
 
 
-def semantic_parsing(rng: Random, source: Inventory) -> Draft:
-    content = rng.choice(sayable(source)).draw(rng)
-    return Draft(content, Row(content.text(source), content.parse()))
+def semantic_parsing(rng: Random, source: Inventory, most: int = 1) -> Draft:
+    """One content, or a list of up to `most`, each parsed in its place."""
+    count = rng.randint(1, most) if most > 1 else 1
+    contents = tuple(rng.choice(sayable(source)).draw(rng) for _ in range(count))
+    if count == 1:
+        return Draft(contents[0], Row(contents[0].text(source), contents[0].parse()))
+    parses = " ".join(content.parse() for content in contents)
+    return Draft(contents, Row(source.listed([content.text(source) for content in contents]), f"[IN:LIST {parses} ]"))
 
 
 def translation(rng: Random, source: Inventory) -> Draft:
@@ -116,8 +122,11 @@ TASKS = {
 }
 
 
-def draw_rows(task: str, language: str, split: str, seed: int) -> Iterator[Row]:
+def draw_rows(task: str, language: str, split: str, seed: int, parsed: int = 1) -> Iterator[Row]:
     """Distinct rows of one cell and split, as long as there are any; the same for the same arguments everywhere.
+
+    Args:
+        parsed: the most contents that a row of semantic parsing lists.
 
     Raises:
         FlixError: unknown task, split or language, a language that CLDR has no complete data for, or no row left.
@@ -128,7 +137,8 @@ def draw_rows(task: str, language: str, split: str, seed: int) -> Iterator[Row]:
         raise unknown("split", split, SPLITS)
     source = load_inventory(language)
     rng = Random(f"{seed}/{task}/{language}/{split}")
-    return distinct(lambda: TASKS[task](rng, source), split, f"{task}/{language}")
+    draw = partial(semantic_parsing, most=parsed) if task == "semantic_parsing" else TASKS[task]
+    return distinct(lambda: draw(rng, source), split, f"{task}/{language}")
 
 
 def distinct(draw: Callable[[], Draft], split: str, cell: str) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 import pickle
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -10,10 +10,12 @@ import pytest
 from babel import Locale, localedata
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.data.benchmarks.cldr.benchmark import Cldr
 from flix_lightning.data.benchmarks.cldr.content import Date, Measure, Money, Name, Relative
 from flix_lightning.data.benchmarks.cldr.inventory import CURRENCIES, DIRECTIONS, PERIODS, UNITS, load_inventory
 from flix_lightning.data.benchmarks.cldr.languages import CELLS, PRETRAINING
 from flix_lightning.data.benchmarks.cldr.tasks import TASKS
+from flix_lightning.data.cells import Cell
 from tests.data.benchmarks.cldr.samples import ALL_CELLS, LANGUAGES, drafts, rows
 
 
@@ -200,3 +202,40 @@ def test_targets_fit_into_their_tasks_length():
     for task, language in ALL_CELLS:
         longest = max(len(row.target.encode()) + 1 for row in rows(task, language, "train", 30))  # and end-of-text
         assert longest <= TASKS[task].max_target_tokens
+
+
+def test_a_list_is_parsed_item_by_item():
+    """Judge: each item's own text and its parse, wherever it is drawn alone."""
+    benchmark = Cldr({"train": 60, "validation": 1, "test": 20}, parsed=3)
+    for language in ("sw", "ja", "hi"):
+        inventory = load_inventory(language)
+        examples = benchmark.examples(Cell("semantic_parsing", language), "train")
+        counts = Counter()
+        for example in examples:
+            text = example.prompt.partition(": ")[2]
+            whole = re.fullmatch(r"\[IN:LIST (.*) \]", example.target)
+            items = re.findall(r"\[IN:\w+(?: \[SL:\w+ [^\]]+ \])+ \]", whole[1] if whole else example.target)
+            counts[len(items)] += 1
+            assert " ".join(items) == (whole[1] if whole else example.target)
+            said = [said_in(inventory, item) for item in items]
+            assert inventory.listed(said) == text
+        assert set(counts) == {1, 2, 3}
+    longest = max(len(example.target.encode()) for example in examples)
+    assert longest <= benchmark.tasks["semantic_parsing"].max_target_tokens
+
+
+def said_in(inventory, parse: str) -> str:
+    """The text of what a parse says, read from its brackets."""
+    kind = re.match(r"\[IN:(\w+)", parse)[1]
+    slots = dict(re.findall(r"\[SL:(\w+) (\S+) \]", parse))
+    if kind == "DATE":
+        content = Date(date(*(int(slots[name]) for name in ("YEAR", "MONTH", "DAY"))))
+    elif kind == "MONEY":
+        content = Money(slots["CURRENCY"], int(slots["AMOUNT"]))
+    elif kind == "MEASURE":
+        ((unit, amount),) = slots.items()
+        content = Measure(unit, int(amount))
+    else:
+        ((period, amount),) = slots.items()
+        content = Relative(period.lower(), "past" if amount[0] == "-" else "future", int(amount[1:]))
+    return content.text(inventory)
