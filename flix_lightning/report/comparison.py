@@ -28,6 +28,13 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def setting(section: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key, as of `flat`; None where there is none."""
+    first, _, rest = key.partition(".")
+    value = section.get(first)
+    return setting(value, rest) if rest and isinstance(value, Mapping) else None if rest else value
+
+
 def settings(record: Record) -> dict[str, Any]:
     """The settings that identify a run, by dotted key, without its seed."""
     compared = {

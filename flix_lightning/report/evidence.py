@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from flix_lightning.common.errors import FlixError
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.predictions import predictions_file, read_predictions
 from flix_lightning.report.comparison import Record
@@ -11,7 +12,7 @@ from flix_lightning.report.diversity import Diversity
 from flix_lightning.report.paired import Column as Pairs
 from flix_lightning.report.paired import Difference, Measured, measured, over_seeds, together
 from flix_lightning.report.side_by_side import Rows, by_cell
-from flix_lightning.report.study import AVERAGE, Column, Study
+from flix_lightning.report.study import AVERAGE, BySeed, Column, Study
 
 
 class Evidence:
@@ -25,7 +26,14 @@ class Evidence:
         self.records = list(files.values())
         self._paths = {id(record): path for path, record in files.items()}
         self._rows: dict[Path, Rows] = {}
+        self._scores: dict[tuple[str, str], dict[str, BySeed]] = {}
         self._measured: dict[tuple, Measured] = {}
+
+    def scores(self, study: Study | Diversity, label: str) -> dict[str, BySeed]:
+        """Head -> seed -> score of a row."""
+        if (study.name, label) not in self._scores:
+            self._scores[study.name, label] = study.scores(self.records, label)
+        return self._scores[study.name, label]
 
     def difference(
         self, study: Study | Diversity, better: str, worse: str | None, head: str = AVERAGE
@@ -35,8 +43,8 @@ class Evidence:
         Raises:
             FlixError: the runs were scored on other rows.
         """
-        ours = study.scores(self.records, better)[head]
-        theirs = dict.fromkeys(ours, 0.0) if worse is None else study.scores(self.records, worse)[head]
+        ours = self.scores(study, better)[head]
+        theirs = dict.fromkeys(ours, 0.0) if worse is None else self.scores(study, worse)[head]
         by_seed = {seed: ours[seed] - theirs[seed] for seed in ours if seed in theirs}
         if not by_seed:
             return None
@@ -57,7 +65,10 @@ class Evidence:
         key = (column.label, tuple(map(id, every)))
         if key not in self._measured:
             pairs = [{seed: self._rows_of(record) for seed, record in side.items()} for side in sides]
-            self._measured[key] = measured(Pairs(*pairs, cells), seeds)
+            try:
+                self._measured[key] = measured(Pairs(*pairs, cells), seeds)
+            except FlixError as error:
+                raise FlixError(f"{study.name}, {column.label}, {better} and {worse}: {error}") from error
         return self._measured[key]
 
     def _has_rows(self, record: Record) -> bool:

@@ -8,10 +8,9 @@ from typing import NamedTuple
 from flix_lightning.report.comparison import Record
 from flix_lightning.report.evidence import Evidence
 from flix_lightning.report.paired import Difference, over_seeds
-from flix_lightning.report.study import Study
+from flix_lightning.report.study import BySeed, Study
 
 NOT_RUN = "not run"
-BySeed = Mapping[int, float]
 
 
 class Answer(NamedTuple):
@@ -40,7 +39,7 @@ class Answer(NamedTuple):
 
 def quality(evidence: Evidence, table: Study, need: str, head: str) -> Answer:
     """By test scores, in points."""
-    found = {row.label: table.scores(evidence.records, row.label)[head] for row in table.rows}
+    found = {row.label: evidence.scores(table, row.label)[head] for row in table.rows}
     measure = f"test score, {head}"
     return _points(need, measure, found, lambda one, other: evidence.difference(table, one, other, head))
 

@@ -8,7 +8,7 @@ from typing import Any
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.cells import Cell
-from flix_lightning.report.comparison import Record, check_alike, check_one_model, flat, spread
+from flix_lightning.report.comparison import Record, check_alike, check_one_model, setting, spread
 from flix_lightning.report.regime import Regime
 from flix_lightning.training.results import cell_of, columns
 
@@ -130,10 +130,9 @@ class Study:
         found: dict[int, Record] = {}
         for record in sorted(records, key=lambda record: record["config"]["seed"]):
             config = record["config"]
-            if config.get("name") != f"{column.mixture}-{config['adapter']['name']}" or not column.cells(record):
+            if config.get("name") != f"{column.mixture}-{config['adapter']['name']}":
                 continue
-            values = flat(config)
-            if all(values.get(key) == value for key, value in where.items()):
+            if all(setting(config, key) == value for key, value in where.items()) and column.cells(record):
                 check_alike(f"{row.label}, {column.label}", [*found.values(), record])
                 found[config["seed"]] = record
         return found

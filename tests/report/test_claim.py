@@ -99,6 +99,6 @@ def test_a_difference_from_nothing_and_one_between_studies_are_by_seeds():
 
 def test_runs_of_other_rows_make_no_claim():
     found = [with_rows("flix", 0, 20), with_rows("lora", 0, 12, target="aye")]
-    with pytest.raises(FlixError, match="other rows"):
+    with pytest.raises(FlixError, match="Table, NER, ours and theirs: ner/sw: .* other rows"):
         Claim("", STUDY, "ours", "theirs").found(Evidence({path: record for path, record, _ in found}))
     assert math.isinf(Claim("", STUDY, "ours", "theirs").found(kept(RECORDS)).error)
