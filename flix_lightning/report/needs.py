@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 def quality(evidence: Evidence, table: Study, need: str, head: str) -> Answer:
     """By test scores, in points."""
     found = {row.label: evidence.scores(table, row.label)[head] for row in table.rows}
-    measure = f"test score, {head}"
+    measure = f"test score, {table.name.partition(',')[0]}, {head}"
     return _points(need, measure, found, lambda one, other: evidence.difference(table, one, other, head))
 
 
