@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import stdev
 
 from flix_lightning.common.markdown import markdown_table
-from flix_lightning.report.comparison import Record, spread
 from flix_lightning.report.diversity import Diversity
+from flix_lightning.report.evidence import Evidence
+from flix_lightning.report.paired import Difference, signed
 from flix_lightning.report.study import AVERAGE, Study
+
+NOT_RUN = "not run"
+HEADS = ["claim", "where", "above", "paper", "here", "95 % interval", "smallest detectable", "seeds", "evidence", ""]
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,9 @@ class Claim:
     head: str = AVERAGE
     bound: float = 0.0
 
-    def differences(self, records: Sequence[Record]) -> list[float]:
-        """One for each seed that both rows have."""
-        better = self.study.scores(records, self.better)[self.head]
-        worse = dict.fromkeys(better, 0.0) if self.worse is None else self.study.scores(records, self.worse)[self.head]
-        return [better[seed] - worse[seed] for seed in better if seed in worse]
+    def found(self, evidence: Evidence) -> Difference | None:
+        """The difference in the records; None where no seed is in both rows."""
+        return evidence.difference(self.study, self.better, self.worse, self.head)
 
     def published(self) -> float | None:
         """The same difference in print."""
@@ -41,26 +43,38 @@ class Claim:
         worse = 0.0 if self.worse is None else self.study.published(self.worse, self.head)
         return None if better is None or worse is None else better - worse
 
-    def verdict(self, records: Sequence[Record]) -> str:
-        """`holds` when mean and every seed lie above the bound, `holds on average`, `does not hold`, `not run`."""
-        found = self.differences(records)
-        if not found:
-            return "not run"
-        above = sum(difference > self.bound for difference in found)
-        word = "holds" if above == len(found) else "holds on average" if fmean(found) > self.bound else "does not hold"
-        return f"{word}, {above} of {len(found)} seed{'s' * (len(found) > 1)}"
+    def verdict(self, found: Difference | None) -> str:
+        """`holds`, `fails` or `undecided` against the claim's bound; `not run`."""
+        return NOT_RUN if found is None else found.verdict(self.bound)
 
 
-def claims_table(claims: Sequence[Claim], records: Sequence[Record]) -> str:
-    """Markdown: one line for each claim, with its difference in points here and in the paper."""
+def claims_table(claims: Sequence[Claim], evidence: Evidence) -> str:
+    """Markdown: one line for each claim, with its difference in points here and in the paper; none without any run."""
+    found = [claim.found(evidence) for claim in claims]
+    if not any(found):
+        return f"{len(claims)} claims: {NOT_RUN}.\n"
     rows = []
-    for claim in claims:
-        there, here = claim.published(), claim.differences(records)
+    for claim, here in zip(claims, found, strict=True):
+        there = claim.published()
         rows.append([
             claim.text,
             f"{claim.study.name}, {claim.head}",
-            "" if there is None else f"{there:+.1f}",
-            spread(here) if here else "",
-            f"**{claim.verdict(records)}**",
+            f"{claim.bound:g}",
+            "" if there is None else signed(there),
+            *(["", "", "", "0", ""] if here is None else counted(here)),
+            f"**{claim.verdict(here)}**",
         ])  # fmt: skip
-    return markdown_table(["claim", "where", "paper", "here", ""], rows)
+    return markdown_table(HEADS, rows)
+
+
+def counted(found: Difference) -> list[str]:
+    """A difference with its spread over seeds, its interval, what could have been told, and from what."""
+    points, interval, smallest = found.told()
+    seeds = list(found.by_seed.values())
+    return [
+        points + (f" ± {stdev(seeds):.1f}" if len(seeds) > 1 else ""),
+        interval,
+        smallest,
+        str(len(seeds)),
+        found.evidence,
+    ]

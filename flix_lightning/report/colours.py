@@ -2,6 +2,8 @@
 
 PALETTE = {
     "FLix": "#0072B2",
+    "FLix (paper's dropout)": "#0072B2",
+    "FLix (languages dropped)": "#CC79A7",
     "compute-matched LoRA": "#E69F00",
     "param-matched LoRA": "#D55E00",
     "LoRA for each dataset": "#009E73",

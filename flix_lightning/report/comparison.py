@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -26,6 +26,13 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in section.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
     return found
+
+
+def setting(section: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key, as of `flat`; None where there is none."""
+    first, _, rest = key.partition(".")
+    value = section.get(first)
+    return setting(value, rest) if rest and isinstance(value, Mapping) else None if rest else value
 
 
 def settings(record: Record) -> dict[str, Any]:
@@ -69,14 +76,32 @@ def _same(key: str, one: Any, other: Any) -> bool:
     return one == other
 
 
+def number_format(record: Record) -> str:
+    """That of a run, empty where nothing says it; early records have it in their config alone."""
+    return record.get("precision") or record.get("config", {}).get("trainer", {}).get("precision", "")
+
+
 def check_one_format(place: str, records: Iterable[Record]) -> None:
     """
     Raises:
         FlixError: the records were computed in several number formats, which no table averages over.
     """
-    formats = sorted({record["precision"] for record in records if "precision" in record})
+    formats = sorted({number_format(record) for record in records} - {""})
     if len(formats) > 1:
         raise FlixError(f"{place}: records in the number formats {' and '.join(formats)} make no one table.")
+
+
+def check_one_model(place: str, records: Sequence[Record]) -> None:
+    """A setting of the model that came after an earlier record is no difference.
+
+    Raises:
+        FlixError: the records are of several models, or were computed in several number formats.
+    """
+    models = [flat(record["config"].get("model", {})) for record in records]
+    for key in sorted(set().union(*models)):
+        if len(values := list(dict.fromkeys(repr(one[key]) for one in models if key in one))) > 1:
+            raise FlixError(f"{place}: records of several models make no one table ({key}: {' and '.join(values)}).")
+    check_one_format(place, records)
 
 
 def check_alike(place: str, records: Sequence[Record]) -> None:
@@ -169,6 +194,23 @@ def comparison(records: Iterable[Record]) -> str:
         rows.append(cells)
     notes = [*columns.notes(heads), *_twice(groups)]
     return markdown_table([*titles, *heads.values(), "mean"], rows) + "".join(f"\n{note}.\n" for note in notes)
+
+
+def by_model(records: Sequence[Record], table: Callable[[Sequence[Record]], str]) -> str:
+    """A table; where records are of several models or number formats, one for each under a heading of its own."""
+    found: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        found.setdefault((model_of(record), number_format(record)), []).append(record)
+    if len(found) == 1:
+        return table(records)
+    heads = {place: f"## `{place[0]}`" + f", {place[1]}" * bool(place[1]) for place in sorted(found)}
+    return "\n".join(f"{head}\n\n{table(found[place])}" for place, head in heads.items())
+
+
+def model_of(record: Record) -> str:
+    """The name of a run's model: as others load it, or that of the embedded one."""
+    model = record["config"].get("model", {})
+    return model.get("name") or model.get("_target_", "").rpartition(".load_")[2]
 
 
 def _known(scores: Iterable[float | None]) -> list[float]:

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
+from flix_lightning.report.comparison import model_of
 from flix_lightning.training.record_form import Row, checked_form, read_json
 from flix_lightning.training.results import place_of
 
@@ -53,8 +54,8 @@ def read_found(path: Path) -> Mapping[str, Any]:
     return checked_form(repr(str(path)), "comparison of an added language", Found, read_json(path))
 
 
-def table(found: Mapping[str, Any]) -> str:
-    """Markdown: a row for each cell of the added languages that both runs scored, and their mean.
+def pairs(found: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """Cell of the added languages, its score in the joint run, and in the extended one, for all that both scored.
 
     Raises:
         FlixError: they share none.
@@ -65,12 +66,21 @@ def table(found: Mapping[str, Any]) -> str:
     cells = sorted(joint.keys() & extended.keys())
     if not cells:
         raise FlixError("new_language: the joint and the extended run have scored no cell in common.")
-    rows = [(f"{task} {language}", joint[task, language], extended[task, language]) for task, language in cells]
+    return [(f"{task} {place}", joint[task, place], extended[task, place]) for task, place in cells]
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """Markdown: a row for each cell of the added languages that both runs scored, and their mean.
+
+    Raises:
+        FlixError: they share none.
+    """
+    rows = pairs(found)
+    languages = sorted({name.split(" ")[1].partition("/")[0] for name, *_ in rows})
     rows.append(("**mean**", *(fmean(column) for column in zip(*(row[1:] for row in rows)))))
     steps, features = {label: found[label]["steps"] for label in ("joint", "extended")}, found["features"]
     parameters = {label: sum(found[label]["parameters"].values()) for label in steps}
-    languages = sorted({place.partition("/")[0] for _, place in cells})
-    model = found["extended"]["config"]["model"]["_target_"].rpartition(".load_")[2]
+    model = model_of(found["extended"])
     lines = [
         "# A language added to a trained bank",
         "",

@@ -1,5 +1,7 @@
 """How far apart two settings are: differences paired by seed, cell and row, their 95 % interval, and a verdict.
 
+Where predictions were not kept, `over_seeds` gives the t interval over seeds: honest, and wide with few of them.
+
 The difference D is the reported one: of corpus scores of a cell, averaged over seeds, over the cells of a column, over
 columns. Its variance has a part for every column and one for the seeds:
 
@@ -20,6 +22,7 @@ The smallest detectable difference is the distance from a bound that is found in
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import variance
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -51,8 +54,8 @@ class Difference:
     Attributes:
         mean: over seeds, columns and cells.
         by_seed: seed -> its own difference.
-        cells, rows: how many, of all columns together.
-        error: the standard error, the root of V.
+        cells, rows: how many, of all columns together; none where scores of seeds are all that is known.
+        error: the standard error, the root of V; infinite where nothing is known of it.
         freedom: the degrees of freedom f.
     """
 
@@ -77,19 +80,52 @@ class Difference:
         """The smallest detectable difference."""
         return self._quantile((1 + LEVEL) / 2) + self._quantile(POWER)
 
+    @property
+    def evidence(self) -> str:
+        """What the interval rests on. One of rows of one seed is about two runs, not about two settings."""
+        return ("rows" if self.rows else "seeds only") + ", one seed" * (len(self.by_seed) == 1)
+
+    def told(self) -> tuple[str, str, str]:
+        """Difference, interval and smallest detectable difference for a table; no numbers for what is infinite."""
+        points = signed(self.mean)
+        if not np.isfinite(self.error):
+            return points, "unknown", "unknown"
+        return points, " to ".join(map(signed, self.interval)), f"{self.smallest:.1f}"
+
     def verdict(self, bound: float = 0.0) -> str:
         """`holds` when the interval lies above the bound, `fails` when below it, else `undecided`."""
         low, high = self.interval
         return "holds" if low > bound else "fails" if high < bound else "undecided"
 
 
-def difference(columns: Sequence[Column], resamples: int = RESAMPLES, seed: int = 0) -> Difference:
+def signed(points: float) -> str:
+    """With its sign, to a tenth; zero is positive."""
+    return f"{round(points, 1) + 0.0:+.1f}"
+
+
+class Measured(NamedTuple):
+    """A column's differences and what is known of them.
+
+    Attributes:
+        by_seed: (seeds,).
+        variance: V_k, of the mean over seeds.
+        freedom: f_k.
+        cells, rows: how many.
+    """
+
+    by_seed: np.ndarray
+    variance: float
+    freedom: int
+    cells: int
+    rows: int
+
+
+def difference(columns: Sequence[Column], resamples: int = RESAMPLES) -> Difference:
     """Two settings' difference in the mean over columns.
 
     Args:
         columns: at least one.
         resamples: of the bootstrap.
-        seed: of its draws.
 
     Raises:
         FlixError: no seed or no cell is in both settings, their rows are not the same, or a metric's statistics are not
@@ -98,28 +134,41 @@ def difference(columns: Sequence[Column], resamples: int = RESAMPLES, seed: int 
     seeds = sorted(set.intersection(*({*column.ours} & {*column.theirs} for column in columns)))
     if not seeds:
         raise FlixError("a paired difference: no seed is in the runs of both settings.")
-    generator = np.random.default_rng(seed)
-    found = [column_differences(column, seeds, resamples, generator) for column in columns]
-    of_columns = np.mean([own for own, *_ in found], axis=0)
-    over_columns = [spread / len(columns) ** 2 for _, spread, *_ in found]
-    over_seeds = variance(of_columns.tolist()) / len(seeds) if len(seeds) > 1 else 0.0
+    return together(seeds, [measured(column, seeds, resamples) for column in columns])
+
+
+def together(seeds: Sequence[int], columns: Sequence[Measured]) -> Difference:
+    """The difference in the mean over columns that were measured on the same seeds."""
+    by_seed = np.mean([column.by_seed for column in columns], axis=0)
+    over_columns = [column.variance / len(columns) ** 2 for column in columns]
+    over_seeds = variance(by_seed.tolist()) / len(seeds) if len(seeds) > 1 else 0.0
     whole = sum(over_columns) + over_seeds
-    parts = [part**2 / own for part, (_, _, own, _) in zip(over_columns, found, strict=True)]
+    parts = [part**2 / column.freedom for part, column in zip(over_columns, columns, strict=True)]
     parts += [over_seeds**2 / (len(seeds) - 1)] if over_seeds else []
     return Difference(
-        mean=float(of_columns.mean()),
-        by_seed=dict(zip(seeds, of_columns.tolist(), strict=True)),
-        cells=sum(len(column.cells) for column in columns),
-        rows=sum(rows for *_, rows in found),
+        mean=float(by_seed.mean()),
+        by_seed=dict(zip(seeds, by_seed.tolist(), strict=True)),
+        cells=sum(column.cells for column in columns),
+        rows=sum(column.rows for column in columns),
         error=float(np.sqrt(whole)),
         freedom=whole**2 / sum(parts) if whole else np.inf,
     )
 
 
-def column_differences(
-    column: Column, seeds: Sequence[int], resamples: int, generator: np.random.Generator
-) -> tuple[np.ndarray, float, int, int]:
-    """(seeds,) differences of a column, their mean's variance over resamples, its degrees of freedom, its rows."""
+def over_seeds(by_seed: Mapping[int, float]) -> Difference:
+    """The difference where no rows are at hand: its interval is Student's, over seeds; one seed has none."""
+    points, seeds = list(by_seed.values()), len(by_seed)
+    error = float(np.sqrt(variance(points) / seeds)) if seeds > 1 else np.inf
+    return Difference(float(np.mean(points)), dict(by_seed), 0, 0, error, max(seeds - 1, 1))
+
+
+def measured(column: Column, seeds: Sequence[int], resamples: int = RESAMPLES) -> Measured:
+    """The difference in one column, the same at every call.
+
+    Raises:
+        FlixError: as `difference`.
+    """
+    generator = np.random.default_rng(0)
     sides = [side[one] for side in (column.ours, column.theirs) for one in seeds]
     runs = [{cell: rows[cell] for cell in column.cells if cell in rows} for rows in sides]
     shared = set(shared_cells(runs))
@@ -134,8 +183,13 @@ def column_differences(
         means = resampled(metric, numbers, int(times.sum()), generator)
         drawn += np.bincount(np.repeat(np.arange(resamples), times), weights=means, minlength=resamples)
         rows += len(numbers)
-    freedom = len(column.cells) - 1 or max(rows - 1, 1)
-    return np.mean(own, axis=0), float(np.var(drawn / len(column.cells), ddof=1)), freedom, rows
+    return Measured(
+        by_seed=np.mean(own, axis=0),
+        variance=float(np.var(drawn / len(column.cells), ddof=1)),
+        freedom=len(column.cells) - 1 or max(rows - 1, 1),
+        cells=len(column.cells),
+        rows=rows,
+    )
 
 
 def statistics_of(cell: Cell, runs: Sequence[Rows]) -> tuple[PairStatistics, np.ndarray]:

@@ -48,7 +48,5 @@ def paired_table(ours: Seeds, theirs: Seeds, cells: Sequence[Mapping[str, Any]],
 
 
 def line(name: str, found: Difference, bound: float) -> list[Any]:
-    low, high = found.interval
     counted = [len(found.by_seed), found.cells, found.rows]
-    numbers = [f"{found.mean:+.1f}", f"{low:+.1f} to {high:+.1f}", f"{found.smallest:.1f}"]
-    return [name, *counted, *numbers, f"**{found.verdict(bound)}**"]
+    return [name, *counted, *found.told(), f"**{found.verdict(bound)}**"]

@@ -10,7 +10,7 @@ from flix_lightning.common.files import make_directory, write_whole
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.languages import family, script
 from flix_lightning.evaluation.kept_scores import read_scores
-from flix_lightning.report.comparison import Record, check_alike, check_one_format, spread
+from flix_lightning.report.comparison import Record, by_model, check_alike, check_one_format, spread
 from flix_lightning.training.results import place_of
 
 FOLDER = "unseen_languages"  # of results/: what `flix evaluate` wrote, by policy
@@ -32,7 +32,7 @@ def collect_policies(runs: Sequence[Path], results: Path) -> None:
         copies |= {folder / f"{path.parent.parent.name}-{path.parent.name}-{path.name}": path for path in found}
     if copies:
         before = {path: path for path in sorted(folder.glob("*.json"))}
-        policies_table([read_scores(path) for path in (before | copies).values()])
+        by_model([read_scores(path) for path in (before | copies).values()], policies_table)
         make_directory(folder)
     for copy, path in copies.items():
         write_whole(copy, path.read_bytes())

@@ -7,17 +7,17 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.common.files import make_directory, plain_name, write_whole
 from flix_lightning.data.predictions import predictions_file
 from flix_lightning.evaluation.compositional.records import read_records
-from flix_lightning.report.comparison import Record, comparison
+from flix_lightning.report.comparison import Record, by_model, comparison
 from flix_lightning.report.compositional import study_table
+from flix_lightning.report.evidence import Evidence
 from flix_lightning.report.new_language import read_found
 from flix_lightning.report.new_language import table as new_language_table
-from flix_lightning.report.page import write_page
-from flix_lightning.report.paper import TABLE_1
+from flix_lightning.report.page import main_table, write_page
 from flix_lightning.report.policies import FOLDER, policies_table
+from flix_lightning.report.when import NEW_LANGUAGE, write_when
 from flix_lightning.training.record_form import read_record_file
 from flix_lightning.training.results import RECORD
 
-NEW_LANGUAGE = "new_language.json"  # two runs' records, and the change of their features
 STUDY = "compositional.json"  # the records of `flix compositional`
 BEGIN, END = "<!-- generated from results/: begin -->", "<!-- generated from results/: end -->"
 
@@ -54,19 +54,19 @@ def collect(runs: Sequence[Path], results: Path) -> None:
             write_whole(copy, path.read_bytes())
 
 
-def read(folder: Path) -> list[Record]:
-    """The records of one mixture.
+def read(folder: Path) -> dict[Path, Record]:
+    """The records of one mixture, by path.
 
     Raises:
         FlixError: one is damaged or somebody else's.
     """
-    return [read_record_file(path) for path in sorted(folder.glob("*.json"))]
+    return {path: read_record_file(path) for path in sorted(folder.glob("*.json"))}
 
 
 def every_record(results: Path) -> list[Record]:
     """The records of all runs in results/, whatever their mixture; empty without such a folder."""
     folders = [path for path in results.iterdir() if path.is_dir() and path.name != FOLDER] if results.is_dir() else []
-    return [record for folder in sorted(folders) for record in read(folder)]
+    return [record for folder in sorted(folders) for record in read(folder).values()]
 
 
 def block(table: str) -> str:
@@ -106,12 +106,14 @@ def regenerate(results: Path, readme: Path | None) -> None:
         raise FlixError(f"results: no records lie in {str(results)!r}.")
     for path, make in apart.items():
         write_whole(path.with_suffix(".md"), make(path))
-    if policies := records.pop(FOLDER, []):
-        write_whole(results / f"{FOLDER}.md", policies_table(policies))
+    if policies := records.pop(FOLDER, {}):
+        write_whole(results / f"{FOLDER}.md", by_model(list(policies.values()), policies_table))
     for name, found in records.items():
-        write_whole(results / f"{name}.md", comparison(found))
+        write_whole(results / f"{name}.md", by_model(list(found.values()), comparison))
     if records:
-        every = [record for found in records.values() for record in found]
-        write_page(every, results)
+        evidence = Evidence({path: record for found in records.values() for path, record in found.items()})
+        write_page(evidence, results)
+        write_when(evidence, results)
         if readme is not None:
-            fill_readme(readme, TABLE_1.table(every))
+            table = main_table(evidence.records)
+            fill_readme(readme, f"{table.regime.line}\n\n{table.table(evidence.records)}")

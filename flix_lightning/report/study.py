@@ -7,8 +7,10 @@ from typing import Any
 
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
-from flix_lightning.report.comparison import Record, check_alike, flat, spread
-from flix_lightning.training.results import columns, place_of
+from flix_lightning.data.cells import Cell
+from flix_lightning.report.comparison import Record, check_alike, check_one_model, setting, spread
+from flix_lightning.report.regime import Regime
+from flix_lightning.training.results import cell_of, columns
 
 AVERAGE = "avg"
 BySeed = Mapping[int, float]
@@ -39,10 +41,10 @@ class Column:
         found = columns(record["cells"]).items()
         return [score for (task, group), score in found if group == self.group and self.task in (None, task)]
 
-    def scored(self, record: Record) -> set[tuple[str, str]]:
-        """The cells that its score is made of, (task, language with values on further axes)."""
+    def scored(self, record: Record) -> list[Cell]:
+        """The cells that its score is made of."""
         rows = (row for row in record["cells"] if row["group"] == self.group and self.task in (None, row["task"]))
-        return {(row["task"], place_of(row)) for row in rows}
+        return [cell_of(row) for row in rows]
 
     def score(self, record: Record) -> float:
         """Its score in [0, 100]; the mean over cells within a task, then over tasks."""
@@ -66,7 +68,9 @@ class Study:
         name: of the study and of its place in documents.
         title: one line on what is compared.
         columns, rows: of the table.
-        average: whether a last column holds the mean over columns.
+        average: whether a further column holds the mean over columns.
+        means: head of a further column -> labels of the columns that it is the mean of.
+        regime: of all its runs.
         where: settings by dotted key that all its runs have.
     """
 
@@ -75,21 +79,29 @@ class Study:
     columns: Sequence[Column]
     rows: Sequence[Row]
     average: bool = True
+    means: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    regime: Regime | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def heads(self) -> list[str]:
-        return [column.label for column in self.columns] + [AVERAGE] * self.average
+        return [*(column.label for column in self.columns), *[AVERAGE] * self.average, *self.means]
+
+    def parts(self, head: str) -> list[Column]:
+        """The columns whose mean stands under `head`."""
+        labels = self.means.get(head, [head])
+        return [column for column in self.columns if head == AVERAGE or column.label in labels]
 
     def row(self, label: str) -> Row:
         return next(row for row in self.rows if row.label == label)
 
     def published(self, label: str, head: str) -> float | None:
-        """The published number; the average is computed from the row if no column has it."""
+        """The published number; a mean over columns is computed from the row if it has none."""
         numbers = dict(zip(self.heads, self.row(label).published, strict=False))
-        if head == AVERAGE and numbers and head not in numbers and None not in numbers.values():
-            return fmean(numbers.values())
-        return numbers.get(head)
+        if head in numbers or not numbers:
+            return numbers.get(head)
+        parts = [numbers[column.label] for column in self.parts(head)]
+        return None if None in parts else fmean(parts)
 
     def scores(self, records: Sequence[Record], label: str) -> dict[str, BySeed]:
         """Head -> seed -> score, over the seeds that have been run.
@@ -102,9 +114,10 @@ class Study:
             column.label: {seed: column.score(run) for seed, run in self.runs(records, row, column).items()}
             for column in self.columns
         }
-        if self.average:
-            shared = set.intersection(*(set(by_seed) for by_seed in found.values()))
-            found[AVERAGE] = {seed: fmean(by_seed[seed] for by_seed in found.values()) for seed in sorted(shared)}
+        means = {head: [found[c.label] for c in self.parts(head)] for head in self.heads if head not in found}
+        for head, parts in means.items():
+            shared = set.intersection(*(set(by_seed) for by_seed in parts))
+            found[head] = {seed: fmean(by_seed[seed] for by_seed in parts) for seed in sorted(shared)}
         return found
 
     def runs(self, records: Sequence[Record], row: Row, column: Column) -> dict[int, Record]:
@@ -113,38 +126,42 @@ class Study:
         Raises:
             FlixError: two runs fit the place and differ in more than the seed.
         """
-        where = {**self.where, **row.where, **column.where}
+        where = {**(self.regime.where if self.regime else {}), **self.where, **row.where, **column.where}
         found: dict[int, Record] = {}
         for record in sorted(records, key=lambda record: record["config"]["seed"]):
             config = record["config"]
-            if config.get("name") != f"{column.mixture}-{config['adapter']['name']}" or not column.cells(record):
+            if config.get("name") != f"{column.mixture}-{config['adapter']['name']}":
                 continue
-            values = flat(config)
-            if all(values.get(key) == value for key, value in where.items()):
+            if all(setting(config, key) == value for key, value in where.items()) and column.cells(record):
                 check_alike(f"{row.label}, {column.label}", [*found.values(), record])
                 found[config["seed"]] = record
         return found
 
     def _check_cells(self, records: Sequence[Record], column: Column) -> None:
         found = {
-            f"{row.label}, seed {seed}": column.scored(record)
+            f"{row.label}, seed {seed}": set(column.scored(record))
             for row in self.rows
             for seed, record in self.runs(records, row, column).items()
         }
         first = next(iter(found), None)
         for run, cells in found.items():
-            if differ := sorted(map("/".join, cells ^ found[first])):
+            if differ := sorted(map(str, cells ^ found[first])):
                 raise FlixError(
                     f"{self.name}, {column.label}: {first} and {run} have not scored the same cells, but one of them "
                     f"{differ[0]}" + f" and {len(differ) - 1} more" * (len(differ) > 1) + "."
                 )
 
+    def every_run(self, records: Sequence[Record]) -> list[Record]:
+        """The runs of all places; one that fills several is there several times."""
+        return [r for row in self.rows for column in self.columns for r in self.runs(records, row, column).values()]
+
     def table(self, records: Sequence[Record]) -> str:
         """Markdown: mean ± spread over seeds, the best of each column in bold, the published rows below in italics.
 
         Raises:
-            FlixError: runs in one column have scored other cells.
+            FlixError: runs in one column have scored other cells, or the runs are of several models or number formats.
         """
+        check_one_model(self.name, self.every_run(records))
         for column in self.columns:
             self._check_cells(records, column)
         scores = {row.label: self.scores(records, row.label) for row in self.rows}

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from flix_lightning.adapters.active import ActiveComposition
 from flix_lightning.adapters.bank import Bank
 from flix_lightning.adapters.bank_file import ADAPTER
-from flix_lightning.adapters.composition import Composer
+from flix_lightning.adapters.composition import Composer, Composition
 from flix_lightning.adapters.dropout import FeatureDropout
 from flix_lightning.adapters.features import Feature
 from flix_lightning.adapters.injection import ALL_LINEAR, adapter_state, inject, load_adapter_state
@@ -80,7 +80,7 @@ class FlixModule(LightningModule):
         self.sharded = False
         self.train_forward: Callable[..., Any] = backbone.__call__
         self.active_rows: Tensor | None = None  # of the global batch: those that the optimizer moves
-        self.row_uses: tuple[Tensor, Tensor] | None = None  # its rows, and how many of its examples use each
+        self.global_composition: Composition | None = None  # of the same batch
         self.hold(())
         self.scores: CellScores | None = None
         self.validation_scores: dict[int, float] = {}  # step -> mean over the training cells
@@ -117,8 +117,8 @@ class FlixModule(LightningModule):
         """The mean loss over all target tokens of the global batch, as this share's part of it."""
         cells = batch.global_cells
         whole = self.dropout.compose(self.composer, cells, batch.step, self.seed)
-        self.row_uses = whole.row_uses()
-        self.active_rows = self._trainable(self.row_uses[0])
+        self.global_composition = whole
+        self.active_rows = self._trainable(whole.row_uses()[0])
         if self.working:
             whole = self.working.load(whole)
         self.active.set(whole.rows(batch.positions).to(self.device), working=self.working is not None)

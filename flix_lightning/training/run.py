@@ -112,7 +112,7 @@ def train(
         start = newest_sound(folder) or last_state(config.get("continue_from"))
         trainer.fit(experiment.module, experiment.datamodule, ckpt_path=start)
         known = {"environment": around, "precision": precision, "data": in_short(found)}
-        record = {**score_best(config, trainer, experiment, saved, known), "feature_use": use.counts()}
+        record = {**score_best(config, trainer, experiment, saved, known), **use.record()}
         if trainer.is_global_zero:
             mixture = experiment.datamodule.mixture
             experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier), config["model"])

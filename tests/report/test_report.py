@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flix_lightning.common.errors import FlixError
-from flix_lightning.report.comparison import comparison, spread
+from flix_lightning.report.comparison import by_model, comparison, spread
 from flix_lightning.report.heatmap import mean_cells
 from flix_lightning.report.policies import FOLDER, policies_table
 from flix_lightning.report.results import BEGIN, END, collect, fill_readme, read, regenerate
@@ -42,6 +42,19 @@ def test_a_comparison_equals_the_one_worked_out_by_hand():
         "| flix | 2 | 1,234 | 6 | **61.0 ± 1.4** | **62.0 ± 1.4** | **22.0 ± 2.8** | **42.0 ± 0.7** |",
         "| lora | 1 | 1,234 | 6 | 50.0 | 51.0 | 10.0 | 30.5 |",
     ]
+
+
+def test_models_and_number_formats_have_tables_of_their_own():
+    records = [record("flix", 0, 60, 24), record("flix", 0, 50, 20), record("flix", 1, 40, 20)]
+    for one, model in zip(records, ("one", "other", "other"), strict=True):
+        one["config"]["model"] = {"_target_": f"x.load_{model}"}
+    assert by_model(records[1:], comparison) == comparison(records[1:])
+    first, second = (
+        f"## `{name}`\n\n{comparison(own)}" for name, own in (("one", records[:1]), ("other", records[1:]))
+    )
+    assert by_model(records, comparison) == f"{first}\n{second}"
+    formats = [{**one, "precision": one["config"]["model"]["_target_"]} for one in records]
+    assert by_model(formats, comparison).count("## ") == 2
 
 
 def test_settings_that_differ_are_columns_and_a_setting_that_came_later_is_not():
@@ -90,14 +103,15 @@ def test_spread_is_the_sample_standard_deviation():
 @pytest.mark.parametrize("folder", sorted(path for path in RESULTS.glob("*") if path.is_dir()), ids=lambda p: p.name)
 def test_committed_tables_are_made_from_the_committed_records(folder):
     table = policies_table if folder.name == FOLDER else comparison
-    assert (RESULTS / f"{folder.name}.md").read_text(encoding="utf8") == table(read(folder))
+    assert (RESULTS / f"{folder.name}.md").read_text(encoding="utf8") == by_model(list(read(folder).values()), table)
 
 
 def test_the_committed_page_and_readme_are_made_from_the_committed_records(tmp_path):
-    shutil.copytree(RESULTS, tmp_path / "results")
+    for folder in ("results", "speed"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "README.md", tmp_path)
     regenerate(tmp_path / "results", tmp_path / "README.md")
-    for name in ("README.md", "results/README.md"):
+    for name in ("README.md", "results/README.md", "results/when_flix_helps.md"):
         assert (tmp_path / name).read_text(encoding="utf8") == (ROOT / name).read_text(encoding="utf8")
     assert {path.name for path in (tmp_path / "results").iterdir()} == {path.name for path in RESULTS.iterdir()}
 

@@ -6,9 +6,9 @@ from statistics import fmean
 import pytest
 
 from flix_lightning.common.errors import FlixError
-from flix_lightning.report.claim import Claim, claims_table
 from flix_lightning.report.diversity import Diversity
-from flix_lightning.report.paper import CLAIMS, FIGURE_2, FLIX, STUDIES, TABLE_1, TABLE_2
+from flix_lightning.report.paper import CLAIMS, FIGURE_2, FLIX, SEEN, STUDIES, TABLE_1, TABLE_2
+from flix_lightning.report.regime import REGIMES, Regime
 from flix_lightning.report.study import Column, Row, Study
 
 
@@ -98,30 +98,31 @@ def test_a_study_takes_the_runs_of_its_regime_only():
     records = [run("flix", 0, cells(60, 0, 0), model={"_target_": f"x.load_{name}"}) for name in ("one", "other")]
     with pytest.raises(FlixError, match=r"differ in more than the seed.*model"):
         STUDY.table(records)
-    study = replace(STUDY, where={"model._target_": "x.load_other"})
+    regime = Regime("regime", "other", "knows nothing")
+    records[1]["config"]["model"] = {"_target_": "flix_lightning.models.other.load_other"}
+    study = replace(STUDY, regime=regime)
     assert study.scores(records, "ours")["NER"] == {0: 60} and study.scores(records[:1], "ours")["NER"] == {}
+    assert len(study.every_run(records)) == len(study.columns)
 
 
-@pytest.mark.parametrize(
-    "better, worse, bound, verdict",
-    [
-        ("ours", "theirs", 0, "holds, 1 of 1 seed"),  # +11.5 on the one seed both have
-        ("theirs", "ours", 0, "does not hold, 0 of 1 seed"),
-        ("ours", "theirs", 12, "does not hold, 0 of 1 seed"),
-        ("theirs", "ours", -13, "holds, 1 of 1 seed"),
-        ("ours", None, 41.5, "does not hold, 1 of 2 seeds"),  # 42 and 41
-        ("ours", None, 41.4, "holds on average, 1 of 2 seeds"),
-    ],
-)
-def test_verdicts(better, worse, bound, verdict):
-    assert Claim("", STUDY, better, worse, bound=bound).verdict(RECORDS) == verdict
+def test_no_table_mixes_models_or_number_formats():
+    of = {"model": {"_target_": "x.load_one"}}
+    ours, theirs = run("flix", 0, cells(60, 0, 0), **of), run("lora", 0, cells(50, 0, 0), **of)
+    assert "60.0" in STUDY.table([ours | {"precision": "32-true"}, theirs])
+    with pytest.raises(
+        FlixError, match=r"Table: records in the number formats 32-true and bf16-mixed make no one table"
+    ):
+        STUDY.table([ours | {"precision": "32-true"}, theirs | {"precision": "bf16-mixed"}])
+    theirs["config"]["model"] = {"_target_": "x.load_other"}
+    with pytest.raises(FlixError, match=r"Table: records of several models make no one table .*'x.load_one'"):
+        STUDY.table([ours, theirs])
 
 
-def test_a_line_of_the_claims_and_one_without_runs():
-    claim = Claim("ours is better", STUDY, "ours", "theirs")
-    (line,) = claims_table([claim], RECORDS).splitlines()[2:]
-    assert line == "| ours is better | Table, avg | -1.0 | 12.0 | **holds, 1 of 1 seed** |"
-    assert claims_table([claim], []).splitlines()[2] == "| ours is better | Table, avg | -1.0 |  | **not run** |"
+def test_a_mean_over_named_columns_stands_behind_the_average():
+    study = replace(STUDY, means={"seen": ["NER"]})
+    assert study.heads == ["NER", "zero-shot", "avg", "seen"] and study.parts("seen") == STUDY.columns[:1]
+    assert study.scores(RECORDS, "ours")["seen"] == {0: 60, 1: 62}
+    assert study.published("theirs", "seen") == 50.0 and study.published("theirs", "avg") == 46.0
 
 
 def test_diversity_compares_the_cells_that_train_in_both():
@@ -140,20 +141,27 @@ def test_diversity_compares_the_cells_that_train_in_both():
 def test_the_papers_averages_are_the_means_of_its_rows():
     for study in (TABLE_1, TABLE_2):
         for row in study.rows:
-            *numbers, average = row.published
+            *numbers, average = row.published or [0.0, 0.0]
             assert average == pytest.approx(fmean(numbers), abs=0.16), row.label  # the paper rounds from more digits
 
 
 def test_every_row_has_a_published_number_for_each_column():
     for study in STUDIES:
         for row in study.rows:
-            assert len(row.published) in (len(study.columns), len(study.heads)), (study.name, row.label)
+            assert len(row.published) in (0, len(study.columns), len(study.columns) + study.average), study.name
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.text)
+@pytest.mark.parametrize("claim", [claim for _, claims in CLAIMS for claim in claims], ids=lambda claim: claim.text)
 def test_claims_name_rows_and_columns_that_are_there(claim):
     for label in filter(None, (claim.better, claim.worse)):
         assert claim.study.scores([], label)[claim.head] == {}
+
+
+def test_claims_are_of_the_regime_that_they_stand_under():
+    assert [regime for regime, _ in CLAIMS] == list(REGIMES)
+    for regime, claims in CLAIMS:
+        assert {getattr(claim.study, "regime", FIGURE_2.joint.regime) for claim in claims} == {regime}
+    assert TABLE_1.published(TABLE_1.rows[0].label, SEEN) == pytest.approx((76.3 + 35.4 + 86.6 + 83.1) / 4)
 
 
 def test_figure_2_is_the_difference_of_the_papers_tables():

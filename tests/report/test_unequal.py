@@ -236,6 +236,16 @@ def test_evaluations_of_unlike_runs_make_no_one_table(other, told):
         policies_table([evaluation("task_only", qa_gu=50), other])
 
 
+def test_policies_of_several_models_have_tables_of_their_own():
+    found = [evaluation("task_only", qa_gu=50), evaluation("task_only", 1, qa_gu=40)]
+    for one, model in zip(found, ("tiny", "tiny_bytes"), strict=True):
+        one["config"]["model"] = {"_target_": f"x.load_{model}"}
+        keep_scores(Path("runs/flix", model), one)
+    assert call("report", "policies=[runs]") == 0
+    told = Path("results/unseen_languages.md").read_text()
+    assert told.startswith("## `tiny`, 32-true\n") and "## `tiny_bytes`, 32-true\n" in told
+
+
 def test_evaluations_on_other_rows_make_no_one_table():
     other = evaluation("family", 1, qa_gu=50)
     other["cells"][0]["rows"] = "2"

@@ -38,7 +38,8 @@ def summary(record: Mapping[str, Any]) -> dict[str, float]:
 
 def tables(record: Mapping[str, Any]) -> dict[str, Rows]:
     """One row for each cell, with its values on all axes; one row for each feature."""
-    features = [{"feature": feature, "examples": count} for feature, count in record["feature_use"].items()]
+    used, alone = record["feature_use"], record["feature_use_alone"]
+    features = [{"feature": feature, "examples": used[feature], "alone": alone[feature]} for feature in used]
     axes = axes_of(record["cells"])
     cells = [
         {

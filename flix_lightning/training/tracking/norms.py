@@ -8,7 +8,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from flix_lightning.adapters.composition import Composer
+from flix_lightning.adapters.composition import Composer, Composition
+from flix_lightning.common.errors import FlixError
 
 
 def axis_norms(tensors: list[Tensor], axes: Mapping[str, slice]) -> dict[str, Tensor]:
@@ -50,24 +51,52 @@ class AxisNorms(Callback):
 
 
 class FeatureUse(Callback):
-    """Counts the training examples that each feature served, without those that it was dropped for."""
+    """Counts the training examples that each feature served, and those that it served alone.
+
+    An example that a feature was dropped for is none of its own; where all others were dropped, or there is no other,
+    it trains the feature alone.
+    """
 
     def __init__(self, composer: Composer) -> None:
         self.composer = composer
-        self._uses = torch.zeros(composer.total_rank, dtype=torch.long)
+        ranks = [composer.ranks_of(feature) for feature in composer.space]
+        self._first = torch.tensor([rank.start for rank in ranks for _ in rank])  # of each rank's feature
+        self._uses, self._alone = (torch.zeros(composer.total_rank, dtype=torch.long) for _ in range(2))
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, _: Any, __: Any, batch_idx: int) -> None:
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:  # every micro-batch knows the whole global batch
-            rows, examples = module.row_uses
-            self._uses[rows] += examples
+            self.count(module.global_composition)
 
-    def counts(self) -> dict[str, int]:
-        """Feature -> examples, in the order of the feature space."""
-        return {str(f): int(self._uses[self.composer.ranks_of(f).start]) for f in self.composer.space}
+    def count(self, composition: Composition) -> None:
+        """Add the examples of a batch."""
+        rows, examples = composition.row_uses()
+        self._uses[rows] += examples
+        first, off = self._first[composition.index], composition.weight == 0
+        lowest, highest = first.masked_fill(off, self.composer.total_rank).amin(1), first.masked_fill(off, -1).amax(1)
+        rows, examples = lowest[lowest == highest].unique(return_counts=True)
+        self._alone[rows] += examples
+
+    def record(self) -> dict[str, dict[str, int]]:
+        """The record's part: feature -> examples, in the order of the feature space; in all, and alone."""
+        counted = {"feature_use": self._uses, "feature_use_alone": self._alone}
+        return {
+            key: {str(f): int(examples[self.composer.ranks_of(f).start]) for f in self.composer.space}
+            for key, examples in counted.items()
+        }
 
     def state_dict(self) -> dict[str, Any]:
-        return {"uses": self.counts()}
+        return self.record()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for feature in self.composer.space:
-            self._uses[list(self.composer.ranks_of(feature))] = state["uses"][str(feature)]
+        """
+        Raises:
+            FlixError: an earlier version wrote the checkpoint, and did not count examples that a feature served alone.
+        """
+        if missing := self.record().keys() - state.keys():
+            raise FlixError(
+                f"the checkpoint was written by an earlier version, which did not count {', '.join(sorted(missing))}; "
+                "start the run anew, with the same command, after removing its folder."
+            )
+        for key, examples in {"feature_use": self._uses, "feature_use_alone": self._alone}.items():
+            for feature in self.composer.space:
+                examples[list(self.composer.ranks_of(feature))] = state[key][str(feature)]

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from flix_lightning.adapters.composition import Composer
+from flix_lightning.common.errors import FlixError
 from flix_lightning.training.assembly import build_experiment
 from flix_lightning.training.run import train
 from flix_lightning.training.tracking.metrics_file import MetricsFile
@@ -69,19 +71,37 @@ def test_feature_use_counts_the_examples_that_kept_the_feature():
     experiment = build_experiment(config, small_benchmark(), untrained_backbone())
     module, data = experiment.module, experiment.datamodule
     data.setup("fit")
-    counted = Counter()
+    counted, alone = Counter(), Counter()
     for step in range(6):
         cells = [data.mixture.train[c] for c in data.global_batches[step].cells]
         gates = module.dropout.gates(("task", "language"), len(cells), step, config["seed"])
         for cell, (task, language) in zip(cells, gates.tolist(), strict=True):
             counted[f"task={cell.task}"] += task > 0
             counted[f"language={cell.language}"] += language > 0
+            alone[f"task={cell.task}"] += task > 0 and not language > 0
+            alone[f"language={cell.language}"] += language > 0 and not task > 0
     assert 0 < sum(counted.values()) < 6 * 8 * 2
     assert record["feature_use"] == {str(f): counted[str(f)] for f in module.composer.space}
+    assert record["feature_use_alone"] == {str(f): alone[str(f)] for f in module.composer.space}
+    assert 0 < sum(alone.values()) < sum(counted.values())
 
 
 def test_feature_use_goes_through_a_checkpoint():
-    one, two = (FeatureUse(toy_composer()) for _ in range(2))
-    one._uses[: len(CELLS)] += 5
+    composer = toy_composer()
+    one, two = (FeatureUse(composer) for _ in range(2))
+    empty = one.record()
+    one.count(composer.compose(CELLS, torch.tensor([[1.0, 0.0]] * len(CELLS))))
     two.load_state_dict(one.state_dict())
-    assert two.counts() == one.counts() != FeatureUse(toy_composer()).counts()
+    assert two.record() == one.record() != empty
+
+
+def test_the_only_feature_there_is_is_alone():
+    composer = Composer.of(CELLS, {"shared": 3})
+    use = FeatureUse(composer)
+    use.count(composer.compose(CELLS))
+    assert use.record() == {key: {"shared=all": len(CELLS)} for key in ("feature_use", "feature_use_alone")}
+
+
+def test_a_checkpoint_that_lacks_counts_is_refused():
+    with pytest.raises(FlixError, match="earlier version"):
+        FeatureUse(toy_composer()).load_state_dict({"uses": {}})

@@ -22,6 +22,7 @@ RECORD = {
         {"task": "qa", "language": "gu", "group": "unseen language", "score": 35.0},
     ],
     "feature_use": {"task=ner": 40, "task=qa": 20, "language=sw": 7, "language=yo": 8},
+    "feature_use_alone": {"task=ner": 4, "task=qa": 2, "language=sw": 1, "language=yo": 0},
     "parameters": {"task": 100, "language": 50},
     "best_validation_score": 12.5, "best_step": 4, "active_rank": 6, "steps": 6, "seconds": 3.0,
     "environment": {"commit": "abc"},
@@ -42,8 +43,9 @@ def test_csv_has_summary_cells_and_feature_use():
     (row,) = csv.DictReader(Path("run/metrics.csv").open())
     assert float(row["test/ner/seen"]) == 15.0 and row["step"] == "6"
     assert [r["score"] for r in csv.DictReader(Path("run/cells.csv").open())] == ["10.0", "20.0", "35.0"]
-    uses = {r["feature"]: int(r["examples"]) for r in csv.DictReader(Path("run/feature_use.csv").open())}
-    assert uses == RECORD["feature_use"]
+    uses = list(csv.DictReader(Path("run/feature_use.csv").open()))
+    assert {row["feature"]: int(row["examples"]) for row in uses} == RECORD["feature_use"]
+    assert {row["feature"]: int(row["alone"]) for row in uses} == RECORD["feature_use_alone"]
 
 
 def test_every_axis_has_a_column():
