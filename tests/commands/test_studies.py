@@ -28,8 +28,8 @@ hydra: {sweeper: {params: {adapter: "flix,lora", seed: "0,1"}}}
 
 def test_the_runs_behind_the_first_table_are_in_results(monkeypatch, capfd):
     """Their experiment names the model and the number format that the records were made with."""
-    code = run_command("studies", "table1_joint", f"results={ROOT / 'results'}", monkeypatch=monkeypatch)
-    assert (code, capfd.readouterr().out) == (0, "table1_joint: 9 of 9 runs done\n0 runs are missing\n")
+    code = run_command("studies", "table1_joint_tasks_known", f"results={ROOT / 'results'}", monkeypatch=monkeypatch)
+    assert (code, capfd.readouterr().out) == (0, "table1_joint_tasks_known: 9 of 9 runs done\n0 runs are missing\n")
 
 
 @pytest.mark.parametrize(
