@@ -48,14 +48,23 @@ def combinations(study: str, more: Sequence[str] = (), folders: Sequence[str] = 
     """The overrides of `flix train` for every run of an experiment; empty if it lists none.
 
     Args:
-        more: overrides for every run.
+        more: overrides for every run; one of what the experiment lists stands in the place of its values there.
         folders: of the user's, searched for configs too.
     """
-    base = (f"experiment={study}", *more)
-    sweeper = composed("train", [*base, *searching(folders)], hydra=True).hydra.sweeper
+    own = (f"experiment={study}", *searching(folders))
+    sweeper = composed("train", own, hydra=True).hydra.sweeper
     if sweeper["_target_"] != BASIC or not sweeper.get("params"):
         return []
-    return [(*base, *chosen) for chosen in product(*listed(OmegaConf.to_container(sweeper.params, resolve=False)))]
+    params = OmegaConf.to_container(sweeper.params, resolve=False)
+    assert isinstance(params, dict)
+    base = [f"experiment={study}"]
+    for word in more:
+        key, _, value = word.partition("=")
+        if key in params:
+            params[key] = value
+        else:
+            base.append(word)
+    return [(*base, *chosen) for chosen in product(*listed(params))]
 
 
 def planned(study: str, more: Sequence[str] = (), folders: Sequence[str] = ()) -> list[Planned]:

@@ -35,12 +35,14 @@ def test_an_experiment_composes_by_the_command_it_opens_with(path):
         assert build_experiment(config, benchmark, untrained_backbone()).module.composer.total_rank > 0
 
 
-def test_a_sweep_of_an_experiment_is_what_hydra_makes_of_it():
-    """Its values are read by Hydra's own sweeper when `flix train -m` runs it."""
+@pytest.mark.parametrize("more", [[], ["feature_dropout.p=0.5"], ["seed=1", "feature_dropout.p=0.1,0.2"]])
+def test_a_sweep_of_an_experiment_is_what_hydra_makes_of_it(more):
+    """Its values, and a user's in their place, are read by Hydra's own sweeper when `flix train -m` runs it."""
     config = hydra_config("train", ["experiment=ablation_dropout_axes"], hydra=True)
-    params = [f"{key}={value}" for key, value in config.hydra.sweeper.params.items()]
+    params = [f"{key}={value}" for key, value in config.hydra.sweeper.params.items()] + more
     (batch,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(params), None)
-    assert [list(overrides[1:]) for overrides in combinations("ablation_dropout_axes")] == [list(one) for one in batch]
+    swept = [set(overrides[1:]) for overrides in combinations("ablation_dropout_axes", more)]
+    assert swept == list(map(set, batch))
 
 
 def test_every_run_of_a_study_is_another_run():
