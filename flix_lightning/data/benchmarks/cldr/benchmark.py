@@ -37,8 +37,7 @@ class Cldr(Drawn):
         super().__init__(rows, seed)
         self.parsed = parsed
         parsing = TASKS["semantic_parsing"]
-        longest = {"max_target_tokens": parsing.max_target_tokens * parsed}
-        self.tasks = {**TASKS, parsing.name: replace(parsing, **longest)}
+        self.tasks = {**TASKS, parsing.name: replace(parsing, max_target_tokens=parsing.max_target_tokens * parsed)}
         self.scarce = dict(scarce or {})
         for language in self.scarce:
             if language not in {cell.language for cell in self.cells}:
