@@ -1,6 +1,7 @@
 """Backbones of every named family, tiny and random: tokens, loss, generation, and what is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +24,8 @@ from flix_lightning.models.backbone import load_backbone
 from flix_lightning.models.pretrained import load_pretrained, own_device
 from flix_lightning.training.module import FlixModule
 from flix_lightning.training.optimizer import Optimization
-from tests.configs import ROOT, composed
+from tests.commands.test_commands import run_command
+from tests.configs import ROOT, SMALL, composed
 from tests.families import CHATTY, FAMILIES, HABITS, UNTIED, save_family
 from tests.toy import CELLS, fill, toy_composer
 
@@ -336,6 +338,27 @@ def test_a_quantized_model_trains_and_answers_in_a_mixed_batch(family, quantizat
         torch.testing.assert_close(bank.lora_a.grad, gradient, msg="as before answers were generated")
     with pytest.raises(FlixError, match="quantized weights cannot be merged"):
         merge(backbone.model, *(part[0] for part in module.composer.compose(cells[:1])))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantization", ["4bit", "8bit"])
+def test_a_run_over_quantized_weights_is_trained_scored_again_and_answers(quantization, saved, monkeypatch, capfd):
+    """As a user types it; the scores are those of the record, since the same weights are quantized the same way."""
+    pytest.importorskip("bitsandbytes")
+    model = (f"model.name={saved['qwen3']}", f"model.quantization={quantization}")
+    assert run_command("train", "model=pretrained", *model, *SMALL, monkeypatch=monkeypatch) == 0
+    (run,) = Path("runs").glob("*/*")
+    record = json.loads((run / "record.json").read_text())
+    assert record["steps"] == 6 and record["config"]["model"]["quantization"] == quantization
+    cells = ("tasks=[semantic_parsing,translation]", "languages=[sw,yo,bn]")
+    assert run_command("evaluate", f"run={run}", *cells, monkeypatch=monkeypatch) == 0
+    scores = {(row["task"], row["language"]): row["score"] for row in record["cells"]}
+    again = json.loads((run / "scores-cldr-test.json").read_text())["cells"]
+    assert again and all(row["score"] == scores[row["task"], row["language"]] for row in again)
+    capfd.readouterr()
+    asked = ("task=semantic_parsing", "language=sw", "text=tarehe 3")
+    assert run_command("generate", f"run={run}", *asked, monkeypatch=monkeypatch) == 0
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_banks_train_over_quantized_weights(saved):
