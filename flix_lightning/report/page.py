@@ -12,6 +12,7 @@ from flix_lightning.report.evidence import Evidence
 from flix_lightning.report.feature_rows import feature_rows
 from flix_lightning.report.heatmap import difference_heatmap, mean_cells
 from flix_lightning.report.paper import CLAIMS, COMPUTE, FIGURE_2, MAIN_TABLES, STUDIES, TABLE_1_TASKS_KNOWN
+from flix_lightning.report.redo import redo
 from flix_lightning.report.study import Study
 from flix_lightning.report.when import PAGE
 
@@ -48,6 +49,7 @@ def write_page(evidence: Evidence, results: Path) -> None:
         if study in MAIN_TABLES and (rows := feature_rows(study, records)):
             parts += ["Rows that a feature trained on, medians over features and seeds:", rows]
     parts += _pictures(records, results)
+    parts += [again] if (again := redo(records)) else []
     folders = sorted(path.name for path in results.iterdir() if path.is_dir())
     parts += ["## Every run", "\n".join(f"- [{name}]({name}.md)" for name in folders) + "\n"]
     write_whole(results / "README.md", "\n\n".join(part.rstrip("\n") for part in parts) + "\n")

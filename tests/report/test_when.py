@@ -2,22 +2,25 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from statistics import geometric_mean
 
 from scipy import stats
 
+from flix_lightning.commands.grids import planned
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.predictions import Prediction, write_predictions
 from flix_lightning.report.evidence import Evidence
 from flix_lightning.report.feature_rows import feature_rows
 from flix_lightning.report.needs import cost
-from flix_lightning.report.paper import COMPUTE, FAITHFUL, MAIN_TABLES, RECIPE, TABLE_1
+from flix_lightning.report.paper import COMPUTE, FAITHFUL, HELD_OUT, LESS, MAIN_TABLES, PARAM, RECIPE, TABLE_1
 from flix_lightning.report.results import BEGIN, END
 from flix_lightning.report.when import added_language, answers_in, headline, serving
 from tests.commands.test_commands import run_command
 from tests.report.test_study import run
 
+PARSED = {"task": "semantic_parsing", "language": "sw", "group": "unseen combination", "score": 1.0}
 LANGUAGES = {"am": "seen", "yo": "seen", "gu": "unseen combination", "az": "unseen language"}
 METHODS = {
     "lora": {"axes": ["shared"], "dropout_axes": []},
@@ -48,7 +51,7 @@ def kept_run(method: str, right: int, seed: int = 0, model: str = "tiny", p: flo
             "feature_dropout": {"p": p},
         }
         known |= {"precision": "32-true", "parameters": {"all": 100}, "peak_memory_mib": 50.0 + right}
-        known |= {"steps": 4, "validation_scores": [[2, score], [4, score + 1]]}
+        known |= {"seconds": 90.0, "steps": 4, "validation_scores": [[2, score], [4, score + 1]]}
         known["feature_use"] = {"task=ner": 10 + seed, "task=qa": 20 + seed, "language=sw": 4}
         known["feature_use_alone"] = {"task=ner": 1, "task=qa": 5, "language=sw": 4}
         path = Path("results", mixture, f"{mixture}-{method}-{model}-{seed}.json")
@@ -121,6 +124,22 @@ def test_one_lora_that_is_ahead_is_said_first(monkeypatch):
     assert page.splitlines()[2].startswith(
         f"{short} where the model knows the languages (`tiny`): LoRA is ahead in seen "
     )
+
+
+def test_a_column_is_redone_by_the_command_that_the_page_tells(monkeypatch):
+    for method, right in {"lora": 12, "lora_param_matched": 15, "flix": 6}.items():
+        kept_run(method, right, p=0.3)
+    _, results, _ = report(monkeypatch)
+    told = results.partition("## Redo a column")[2].partition("\n## ")[0]
+    assert "took 4 minutes of training" in told  # 4.5, to even
+    assert [line.split(" | ")[-1] for line in told.splitlines()[-4:] if "LoRA" in line] == ["40.0 |", "50.0 |"]
+    command, study, *more = re.search(r"    flix (.*)", told)[1].split()
+    assert command == "studies"
+    made = {run.config["name"]: run.config for run in planned(study, more[:1])}
+    assert {config["seed"] for config in made.values()} == {0} and len(made) == 3
+    label = next(column for column in TABLE_1.columns if column.label == HELD_OUT)
+    records = [{"config": config, "cells": [PARSED]} for config in made.values()]
+    assert all(TABLE_1.runs(records, TABLE_1.row(method), label) for method in (COMPUTE, PARAM, LESS))
 
 
 def test_without_any_run_of_a_method_nothing_is_best():
