@@ -25,22 +25,26 @@ Rules = Mapping[str, Any]  # what the tokenizers library writes of one, as JSON
 def kept_ids(tokenizer: PreTrainedTokenizerBase, used: Collection[int]) -> list[int]:
     """The ids that a smaller tokenizer has, in order: used ones, what leads to them, bytes, ASCII, special tokens.
 
+    Args:
+        used: those of texts, and any that a model needs, with a token or without.
+
     Raises:
         FlixError: a tokenizer of another library, or of an unknown kind.
     """
     rules, vocabulary = _rules(tokenizer), tokenizer.get_vocab()
     names = {number: token for token, number in vocabulary.items()}
-    wanted = {names[number] for number in used} | (BASIC & vocabulary.keys()) | set(tokenizer.all_special_tokens)
-    model, more = rules["model"], list[int]()
+    whole = BASIC | set(tokenizer.all_special_tokens)  # of no parts
+    wanted = {names[number] for number in used if number in names}
+    model, more = rules["model"], [number for number in used if number not in names]
     if model["type"] == "BPE":
         ranks = {(left, right): rank for rank, (left, right) in enumerate(model["merges"])}
-        wanted |= {part for token in list(wanted) for part in _way(token, ranks)}
+        wanted |= {part for token in wanted - whole for part in _way(token, ranks)}
     elif model["type"] == "Unigram":
         scores = [score for _, score in model["vocab"]]
-        more = [scores.index(min(scores)), *([] if model["unk_id"] is None else [model["unk_id"]])]
+        more += [scores.index(min(scores)), *([] if model["unk_id"] is None else [model["unk_id"]])]
     _renumbered(rules["post_processor"], lambda number: more.append(number) or number)
     unknown = model.get("unk_token")
-    return sorted({vocabulary[token] for token in {*wanted, unknown} if token in vocabulary} | set(more))
+    return sorted({vocabulary[token] for token in {*wanted, *whole, unknown} if token in vocabulary} | set(more))
 
 
 def smaller(tokenizer: PreTrainedTokenizerBase, kept: Sequence[int]) -> PreTrainedTokenizerBase:
