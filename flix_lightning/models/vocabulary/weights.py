@@ -38,7 +38,10 @@ def cut_weights(model: PreTrainedModel, kept: Sequence[int]) -> None:
     whole = model.get_input_embeddings().num_embeddings
     _take_rows(model, rows, whole)
     _renumber(model, lambda number: new.get(number, number))
-    after = _logits(model, [new[number] for number in row])
+    try:
+        after = _logits(model, [new[number] for number in row])
+    except (RuntimeError, IndexError) as error:
+        raise refused(model, " ".join(str(error).split())) from error
     if before.shape != after.shape or (before - after).abs().max() > TOLERANCE * before.abs().max():
         raise refused(model, "without them it gives the others other scores")
 

@@ -43,7 +43,7 @@ def test_the_logits_of_what_is_kept_stay(name, made):
     try:
         cut_weights(model, KEPT)
     except FlixError as refused:
-        assert "model.vocabulary=used" in str(refused) and name not in FEW
+        assert name == "fsmt" and "its output layer is no plain linear" in str(refused)
         return
     assert whole.keys() == model.state_dict().keys()
     new = torch.tensor([[KEPT.index(number) for number in row] for row in IDS.tolist()])
@@ -51,7 +51,7 @@ def test_the_logits_of_what_is_kept_stay(name, made):
     assert model.config.get_text_config().vocab_size == len(KEPT)
     shared = model.get_output_embeddings().weight is model.get_input_embeddings().weight
     assert shared == (made is tied)
-    assert not any(VOCAB in tensor.shape for tensor in model.state_dict().values())
+    assert model.get_output_embeddings().out_features == model.get_input_embeddings().num_embeddings == len(KEPT)
 
 
 def test_the_tokens_that_a_model_names_move_with_it():
