@@ -12,7 +12,7 @@ from flix_lightning.adapters.bank_file import bank_file
 from flix_lightning.adapters.corrections import CORRECTIONS
 from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.adapters.unseen import TASK_ONLY, UnseenLanguage
-from flix_lightning.common.settings import Count, checked
+from flix_lightning.common.settings import Count, checked, without
 from flix_lightning.data.benchmarks.benchmark import Benchmark, Split
 from flix_lightning.data.mixture import ALL, Mixture, Names
 from flix_lightning.data.predictions import Prediction
@@ -22,6 +22,7 @@ from flix_lightning.models.backbone import Backbone
 from flix_lightning.models.positions import check_positions
 from flix_lightning.training.assembly import build_finished
 from flix_lightning.training.results import cell_rows, read_record
+from flix_lightning.training.used_vocabulary import known_texts
 
 KEPT = ("name", "config", "parameters", "active_rank", "steps", "best_step", "best_validation_score", "seconds")
 
@@ -51,7 +52,8 @@ def evaluate(
 ) -> Evaluation:
     """Score the run's adapters, by default on every cell of `scored_on`; `keep_scores` keeps what is found.
 
-    What serves a cell does not depend on the cells that are scored with it.
+    What serves a cell does not depend on the cells that are scored with it. Where the run's vocabulary was cut, it is
+    here too if the run itself read all that is scored; else all tokens are there, for every cell.
 
     Args:
         tasks, languages, where: choose among the cells; `where` is axis -> values.
@@ -65,8 +67,15 @@ def evaluate(
     record = read_record(run)
     config: Mapping[str, Any] = record["config"]
     config = {**config, "data": {**config["data"], "eval_batch_size": eval_batch_size}}
-    experiment = build_finished(run, config, trained_on, backbone)
     cells = Mixture.select(scored_on.cells, tasks, languages, where=where).cells
+    read = [(cell, split) for cell in cells if split in scored_on.splits(cell)]
+    if (
+        scored_on is not trained_on
+        or unseen_language.stand_in == "few_shot"
+        or not known_texts(config, trained_on, read)
+    ):
+        config = {**config, "model": without(config["model"], "vocabulary")}
+    experiment = build_finished(run, config, trained_on, backbone)
     data = experiment.datamodule.scoring_on(scored_on)
     chosen = {cell.task: scored_on.tasks[cell.task] for cell in cells}
     check_positions(backbone.model, chosen.values(), data.batching.max_prompt_tokens)
@@ -86,6 +95,7 @@ def evaluate(
         **{key: record[key] for key in KEPT},
         "adapters": adapters_digest(run, config),
         "precision": trainer.precision,
+        **({"vocabulary": list(experiment.tokens)} if experiment.tokens[0] != experiment.tokens[1] else {}),
         "split": split,
         "benchmark": scored_on.name,
         "source": source,

@@ -25,6 +25,7 @@ from flix_lightning.training.record_form import Record, checked_form, read_json
 from flix_lightning.training.results import cell_of
 
 WAY = ("adapters", "split", "benchmark", "source", "unseen_language", "precision")  # how cells were scored
+MAY_LACK = {"strengths": {}, "vocabulary": None}  # more of it, with what its absence says
 MOST = ("left_out_rows", "truncated_examples")  # of the evaluation that met most
 Scores = Mapping[str, Any]
 
@@ -42,6 +43,7 @@ class Kept(Record):
     unscored_cells: NotRequired[list[str]]
     stand_ins: NotRequired[dict[str, dict[str, float]]]
     strengths: NotRequired[dict[str, Any]]
+    vocabulary: NotRequired[list[int]]
     left_out_rows: NotRequired[int]
     truncated_examples: NotRequired[int]
 
@@ -102,8 +104,8 @@ def _belong(before: Scores, scores: Scores) -> bool:
     """Whether the cells were scored in the same way, those that are in both on the same rows."""
     known = {cell_of(row): row.get("rows") for row in before["cells"]}
     same_rows = all(known.get(cell_of(row), row["rows"]) == row["rows"] for row in scores["cells"])
-    same_strengths = before.get("strengths", {}) == scores.get("strengths", {})
-    return same_rows and same_strengths and all(key in before and before[key] == scores[key] for key in WAY)
+    same = all(before.get(key, none) == scores.get(key, none) for key, none in MAY_LACK.items())
+    return same_rows and same and all(key in before and before[key] == scores[key] for key in WAY)
 
 
 def _merged_rows(path: Path, scores: Scores, predictions: Sequence[Prediction]) -> list[Prediction]:

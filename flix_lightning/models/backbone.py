@@ -21,6 +21,11 @@ class Backbone(NamedTuple):
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
+    @property
+    def tokens(self) -> int:
+        """Those that the model has embeddings of."""
+        return self.model.get_input_embeddings().num_embeddings  # type: ignore[return-value]    # of nn.Embedding
+
     def training_batch(self, prompts: Sequence[str], targets: Sequence[str]) -> dict[str, Tensor]:
         """What `model` reads to be trained on `targets`, (rows, length) each, as in a run; nothing is cut.
 

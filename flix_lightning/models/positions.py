@@ -15,8 +15,8 @@ TABLES = ("embed_positions", "position_embeddings", "wpe")  # in transformers' m
 def positions(model: PreTrainedModel) -> int | None:
     """The positions of the model's smallest table; None for one that computes them (rotary, relative, ALiBi)."""
     modules = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Embedding)]
-    found = [part.num_embeddings - (getattr(part, "offset", 0) or 0) for name, part in modules if _is_table(name)]
-    found += [len(buffer) for name, buffer in model.named_buffers() if _is_table(name) and buffer.ndim == 2]
+    found = [part.num_embeddings - (getattr(part, "offset", 0) or 0) for name, part in modules if is_table(name)]
+    found += [len(buffer) for name, buffer in model.named_buffers() if is_table(name) and buffer.ndim == 2]
     return min(found, default=None)
 
 
@@ -57,7 +57,7 @@ def check_width(model: PreTrainedModel, prompt: int, answer: int) -> None:
         )
 
 
-def _is_table(name: str) -> bool:
+def is_table(name: str) -> bool:
     return name.rpartition(".")[2] in TABLES
 
 

@@ -36,6 +36,7 @@ def load_pretrained(
     attention: Text | None = None,
     quantization: Quantization | None = None,
     chat_template: bool = False,
+    vocabulary: Literal["all", "used"] = "all",
     revision: Text | None = None,
     trust_remote_code: bool = False,
 ) -> Backbone:
@@ -47,12 +48,16 @@ def load_pretrained(
         attention: transformers' `attn_implementation`; its own choice when not given.
         quantization: `4bit` (NF4, double quantization) or `8bit`, by bitsandbytes; on a CPU too.
         chat_template: put each prompt into the tokenizer's chat template, as a user's turn.
+        vocabulary: `used`: a run trains and is scored with the tokens that its data use, as `training.used_vocabulary`
+            makes it; what is returned here has all.
         revision: branch, tag or commit on the hub.
         trust_remote_code: run the Python code that comes with the model.
 
     Raises:
         FlixError: the model cannot be found or read, or a setting is unknown or not possible here.
     """
+    if vocabulary == "used" and quantization is not None:
+        raise FlixError("model.vocabulary=used: not with quantized weights; set model.quantization=null.")
     weights = getattr(torch, dtype)
     quantized = None if quantization is None else _quantized(quantization, weights)
     name = str(Path(name).expanduser()) if name.startswith("~") else name

@@ -30,6 +30,7 @@ from flix_lightning.training.calibrated_module import CalibratedModule
 from flix_lightning.training.module import FlixModule
 from flix_lightning.training.optimizer import Optimization
 from flix_lightning.training.sections import Sections
+from flix_lightning.training.used_vocabulary import cut_vocabulary
 
 Ranks = Annotated[Mapping[str, Count], Doc("axis -> value -> rank, as in {language: {sw: 4}}")]
 
@@ -40,6 +41,7 @@ class Experiment:
 
     datamodule: MixtureDataModule
     module: FlixModule
+    tokens: tuple[int, int]  # of the backbone: in the run, and in all
 
 
 def build_method(config: Mapping[str, Any]) -> Method:
@@ -69,6 +71,8 @@ def build_experiment(
     for name, task in benchmark.tasks.items():
         make_metric(f"benchmark.tasks.{name}.metric", task.metric, COMPOSED)  # trusted with its benchmark
     mixture = build_mixture(config, benchmark)
+    whole = backbone.tokens
+    backbone = cut_vocabulary(config, benchmark, mixture, backbone)
     if "bank" in config["adapter"]:
         module, earlier = _calibrated(config, benchmark, backbone, mixture)
     else:
@@ -89,7 +93,7 @@ def build_experiment(
         config["seed"],
         caching,
     )
-    return Experiment(datamodule, module)
+    return Experiment(datamodule, module, (backbone.tokens, whole))
 
 
 def _adapted(

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 
 from flix_lightning.common.console import quieten
 from flix_lightning.common.files import make_directory, write_whole
-from flix_lightning.common.settings import fill, plain
+from flix_lightning.common.settings import fill, plain, without
 from flix_lightning.data.benchmarks.benchmark import Benchmark
 from flix_lightning.data.mixture import build_mixture
 from flix_lightning.data.predictions import write_predictions
@@ -91,7 +91,7 @@ def train(
     found = data.plain()
     use = FeatureUse(experiment.module.composer)
     tracked = [use, AxisNorms(), CloseOnError()] if logger else [use]
-    plan = Plan(settings, precision, run)
+    plan = Plan(settings, precision, run, experiment.tokens)
     own = [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved, plan, *tracked]
     trainer = settings.build(run, precision, logger, [*own, *callbacks])
     micro_batches = experiment.datamodule.batching.micro_batches(trainer.world_size)
@@ -112,10 +112,13 @@ def train(
         start = newest_sound(folder) or last_state(config.get("continue_from"))
         trainer.fit(experiment.module, experiment.datamodule, ckpt_path=start)
         known = {"environment": around, "precision": precision, "data": in_short(found)}
+        if experiment.tokens[0] != experiment.tokens[1]:
+            known["vocabulary"] = experiment.tokens
         record = {**score_best(config, trainer, experiment, saved, known), **use.record()}
         if trainer.is_global_zero:
             mixture = experiment.datamodule.mixture
-            experiment.module.write(run, dict.fromkeys(mixture.train + mixture.earlier), config["model"])
+            cells = dict.fromkeys(mixture.train + mixture.earlier)
+            experiment.module.write(run, cells, without(config["model"], "vocabulary"))
             write_predictions(run / RECORD, experiment.module.predictions)
             write_record(run, record)  # last: it marks the run as finished
         for each in trainer.loggers:

@@ -23,7 +23,7 @@ from flix_lightning.common.settings import fill
 from flix_lightning.data.benchmarks.benchmark import SPLITS, Benchmark
 from flix_lightning.data.cells import Cell
 from flix_lightning.data.mixture import Mixture
-from flix_lightning.data.row_digests import DIGITS, RowDigests, short
+from flix_lightning.data.row_digests import DIGITS, Place, RowDigests, short
 from flix_lightning.data.tokens.store import Caching
 
 DATA = "data.json"
@@ -60,11 +60,15 @@ class RunData:
         read = SPLITS if cell in self.mixture.train else ("test",)
         return [split for split in SPLITS if split in read and split in self.digests.benchmark.splits(cell)]
 
+    @property
+    def places(self) -> list[Place]:
+        """All that the run reads, cell by cell."""
+        return [(cell, split) for cell in self.mixture.cells for split in self.splits(cell)]
+
     def plain(self) -> dict[str, Any]:
         """As `data.json` has it."""
         rows: dict[str, dict[str, list[str | None]]] = {str(cell): {} for cell in self.mixture.cells}
-        places = [(cell, split) for cell in self.mixture.cells for split in self.splits(cell)]
-        for (cell, split), digest in self.digests.all(places).items():
+        for (cell, split), digest in self.digests.all(self.places).items():
             rows[str(cell)][split] = [self.digests.fingerprint(cell, split), digest]
         bank = {} if self.bank is None else {"bank": self._bank_digest()}
         return {"train": list(map(str, self.mixture.train)), "rows": rows, **bank}

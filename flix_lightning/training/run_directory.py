@@ -36,6 +36,7 @@ INCIDENTAL = (
     "trainer.lightning.detect_anomaly",
     "trainer.lightning.inference_mode",
 )
+LATER = {"model": {"vocabulary": "all"}}  # keys that earlier versions did not have, with what they did
 WATCHING = ("DeviceStatsMonitor", "LearningRateMonitor", "ModelSummary", "RichModelSummary")  # Lightning's callbacks
 
 
@@ -49,6 +50,10 @@ def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
             place = place.get(group) if isinstance(place, dict) else None
         if isinstance(place, dict):
             place.pop(last, None)
+    for group, keys in LATER.items():
+        for key, value in keys.items():
+            if isinstance(config.get(group), dict) and config[group].get(key) == value:
+                del config[group][key]
     callbacks = config.pop("callbacks", {})
     if kept := {name: section for name, section in callbacks.items() if not only_watches(section)}:
         config["callbacks"] = kept
