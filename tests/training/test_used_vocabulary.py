@@ -89,14 +89,14 @@ def test_its_bank_serves_the_whole_model(at):
 def test_a_run_that_was_stopped_ends_as_without_the_stop(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_family("gemma3", Path("model"))
-    words = ("model=pretrained", "model.name=model", USED, "optimizer.lr=0.5", "trainer.max_steps=4")
+    words = ("model=pretrained", "model.name=model", USED, "optimizer.lr=0.5", "trainer.max_steps=3")
 
     def train(folder: str) -> tuple:
         return result(folder, run_small(folder, *words, backbone=load_backbone(composed(*words)["model"])))
 
     whole = train("whole")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerCut):
-        cut_at(patch, "step", 4)
+        cut_at(patch, "step", 3)
         train("stopped")
     assert train("stopped") == whole
     assert whole[0]["vocabulary"][0] < whole[0]["vocabulary"][1]
