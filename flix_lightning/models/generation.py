@@ -19,6 +19,7 @@ from flix_lightning.models.autocast_weights import converted_weights
 from flix_lightning.models.decoder_start import decoder_start
 from flix_lightning.models.key_values import key_values
 from flix_lightning.models.next_token import Choose, likeliest
+from flix_lightning.models.whole_states import whole_states
 
 LOOK = 4  # tokens between two looks at which rows have ended
 LEAVE = 1 / 8  # the share of rows that has to have ended before these leave: leaving costs a copy of the cache
@@ -59,7 +60,7 @@ def new_tokens(
     going = list(range(len(limits)))
     left = torch.tensor(limits, device=inputs["input_ids"].device)  # of each row that goes on: tokens until its limit
     found: list[tuple[list[int], Tensor]] = []
-    with converted_weights(backbone):
+    with converted_weights(backbone), whole_states(backbone):
         reading = Reading(backbone, inputs)
         for step in count(1):
             tokens = torch.where(left > 0, choose(reading.logits(), going), pad_id)

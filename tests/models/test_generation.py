@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from flix_lightning.adapters.composition import Composition
 from flix_lightning.common.errors import FlixError
@@ -81,6 +82,24 @@ def test_rows_that_have_ended_are_computed_no_more(family, monkeypatch):
     backbone.get_output_embeddings().register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
     generated(backbone, inputs, eos)
     assert sizes == [int((lengths > step - step % 2).sum()) for step in range(len(sizes))]
+
+
+@pytest.mark.parametrize("family", TOYS)
+def test_the_output_embedding_is_not_multiplied_row_by_row(family):
+    """PyTorch takes a slice's rows one by one, and copies the weight for each."""
+    backbone, active, composer = toy_flix(family)
+    active.set(composer.compose(CELLS[:ROWS]))
+    pieces = []
+
+    class Products(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function.overloadpacket is torch.ops.aten.linear and len(args[1]) == VOCAB:
+                pieces.append(args[0].is_contiguous())
+            return function(*args, **(kwargs or {}))
+
+    with Products():
+        generated(backbone, prompts(backbone), EOS)
+    assert pieces and all(pieces)
 
 
 def test_one_composition_for_all_rows_stays():
