@@ -24,6 +24,7 @@ from flix_lightning.training.checkpoint_files import STEPS
 from flix_lightning.training.checkpoints import Checkpoints, last_state, newest_sound
 from flix_lightning.training.credentials import refuse_credentials
 from flix_lightning.training.environment import environment
+from flix_lightning.training.interruption import Interruption
 from flix_lightning.training.kept_precision import keep_precision, run_precision
 from flix_lightning.training.lock import locked
 from flix_lightning.training.plan import Plan, dry_run
@@ -91,8 +92,9 @@ def train(
     found = data.plain()
     use = FeatureUse(experiment.module.composer)
     tracked = [use, AxisNorms(), CloseOnError()] if logger else [use]
+    interruption = Interruption()
     plan = Plan(settings, precision, run, experiment.tokens)
-    own = [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), saved, plan, *tracked]
+    own = [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), interruption, saved, plan, *tracked]
     trainer = settings.build(run, precision, logger, [*own, *callbacks])
     micro_batches = experiment.datamodule.batching.micro_batches(trainer.world_size)
     trainer.accumulate_grad_batches = micro_batches
@@ -101,7 +103,7 @@ def train(
         return dry_run(plan, trainer, experiment)
     experiment.datamodule.shown = settings.progress and trainer.is_global_zero
     make_directory(run)
-    with locked(run) if trainer.is_global_zero else nullcontext():
+    with interruption, locked(run) if trainer.is_global_zero else nullcontext():
         for each in trainer.loggers:
             each.log_hyperparams(plain(config))
         if trainer.is_global_zero:
