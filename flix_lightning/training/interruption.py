@@ -9,8 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 
 class Interruption(Callback):
-    """As a context, makes Ctrl-C raise `KeyboardInterrupt` at once and, if the run goes on all the same, before the next
-    batch.
+    """As a context, makes Ctrl-C raise `KeyboardInterrupt` at once, and before the next batch if the run goes on.
 
     Much of C code asks for a Python attribute and clears whatever error that ends in, an interrupt as well.
     """
