@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from flix_lightning.common.files import write_whole
 from flix_lightning.report.bars import grouped_bars
@@ -70,9 +71,13 @@ def _pictures(records: Sequence[Record], results: Path) -> list[str]:
     if curves := {label: runs for label, runs in curves.items() if runs}:
         learning_curves(curves, "joint mixture", results / "learning_curves.png")
         parts += ["## Learning curves", table.regime.line, "![Validation score over steps](learning_curves.png)"]
-    flix = next(label for label in joint if label.startswith("FLix"))
+    flix = max((label for label in joint if label.startswith("FLix")), key=lambda label: _validated(joint[label]))
     if mean_cells(joint[flix]).keys() & mean_cells(joint[COMPUTE]).keys():
         title = f"joint mixture: {flix} minus compute-matched LoRA, test score"
         difference_heatmap(joint[flix], joint[COMPUTE], title, results / "joint.png")
         parts += ["## Cell by cell", table.regime.line, "![FLix minus compute-matched LoRA](joint.png)"]
     return parts
+
+
+def _validated(runs: Sequence[Record]) -> float:
+    return fmean(run["best_validation_score"] for run in runs) if runs else 0.0

@@ -43,6 +43,7 @@ def scores(folder: str, languages: list[str]) -> list[dict]:
     return found.scores["cells"]
 
 
+@pytest.mark.slow
 def test_a_new_language_leaves_old_features_and_their_scores_bit_for_bit():
     run("base", *BASE)
     record = run("more", *EXTEND)
@@ -66,6 +67,7 @@ def test_a_new_language_leaves_old_features_and_their_scores_bit_for_bit():
     ), "only what trains is counted"
 
 
+@pytest.mark.slow
 def test_without_keeping_the_old_features_move():
     """The check above can fail: the same start with everything training changes the features it shares."""
     run("base", *BASE)

@@ -37,6 +37,7 @@ def test_its_folder_is_small_and_its_card_made_from_its_measurements(tiny):
     assert (FOLDER / "README.md").read_text(encoding="utf8") == card(MEASURED)
 
 
+@pytest.mark.slow
 def test_it_knows_the_languages_and_many_forms(module, tiny):
     measured_now = abilities(module, tiny.tokenizer, 32)
     assert set(measured_now) == {*TASKS, "copy"}
