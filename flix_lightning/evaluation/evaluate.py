@@ -95,7 +95,7 @@ def evaluate(
         **{key: record[key] for key in KEPT},
         "adapters": adapters_digest(run, config),
         "precision": trainer.precision,
-        **({"vocabulary": list(experiment.tokens)} if experiment.tokens[0] != experiment.tokens[1] else {}),
+        **({"vocabulary": list(experiment.vocabulary)} if experiment.vocabulary else {}),
         "split": split,
         "benchmark": scored_on.name,
         "source": source,

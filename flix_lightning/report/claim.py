@@ -8,9 +8,8 @@ from flix_lightning.common.markdown import markdown_table
 from flix_lightning.report.diversity import Diversity
 from flix_lightning.report.evidence import Evidence
 from flix_lightning.report.paired import Difference, signed
-from flix_lightning.report.study import AVERAGE, Study
+from flix_lightning.report.study import AVERAGE, NOT_RUN, Study
 
-NOT_RUN = "not run"
 HEADS = ["claim", "where", "above", "paper", "here", "95 % interval", "smallest detectable", "seeds", "evidence", ""]
 
 

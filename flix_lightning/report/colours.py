@@ -3,6 +3,7 @@
 PALETTE = {
     "FLix": "#0072B2",
     "FLix (paper's dropout)": "#0072B2",
+    "FLix (dropout of 0.3)": "#000000",
     "FLix (languages dropped)": "#CC79A7",
     "compute-matched LoRA": "#E69F00",
     "param-matched LoRA": "#D55E00",

@@ -10,7 +10,7 @@ from flix_lightning.adapters.strengths import Strengths
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.report.shared import Columns
-from flix_lightning.training.results import columns
+from flix_lightning.training.results import columns, precision_of
 from flix_lightning.training.run_directory import INCIDENTAL
 
 Record = Mapping[str, Any]
@@ -76,17 +76,12 @@ def _same(key: str, one: Any, other: Any) -> bool:
     return one == other
 
 
-def number_format(record: Record) -> str:
-    """That of a run, empty where nothing says it; early records have it in their config alone."""
-    return record.get("precision") or record.get("config", {}).get("trainer", {}).get("precision", "")
-
-
 def check_one_format(place: str, records: Iterable[Record]) -> None:
     """
     Raises:
         FlixError: the records were computed in several number formats, which no table averages over.
     """
-    formats = sorted({number_format(record) for record in records} - {""})
+    formats = sorted({precision_of(record) for record in records} - {""})
     if len(formats) > 1:
         raise FlixError(f"{place}: records in the number formats {' and '.join(formats)} make no one table.")
 
@@ -200,7 +195,7 @@ def by_model(records: Sequence[Record], table: Callable[[Sequence[Record]], str]
     """A table; where records are of several models or number formats, one for each under a heading of its own."""
     found: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        found.setdefault((model_of(record), number_format(record)), []).append(record)
+        found.setdefault((model_of(record), precision_of(record)), []).append(record)
     if len(found) == 1:
         return table(records)
     heads = {place: f"## `{place[0]}`" + f", {place[1]}" * bool(place[1]) for place in sorted(found)}

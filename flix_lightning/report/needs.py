@@ -8,9 +8,7 @@ from typing import NamedTuple
 from flix_lightning.report.comparison import Record
 from flix_lightning.report.evidence import Evidence
 from flix_lightning.report.paired import Difference, over_seeds
-from flix_lightning.report.study import BySeed, Study
-
-NOT_RUN = "not run"
+from flix_lightning.report.study import NOT_RUN, BySeed, Study
 
 
 class Answer(NamedTuple):

@@ -12,7 +12,7 @@ from flix_lightning.report.comparison import Record, check_alike, check_one_mode
 from flix_lightning.report.regime import Regime
 from flix_lightning.training.results import cell_of, columns
 
-AVERAGE = "avg"
+AVERAGE, NOT_RUN = "avg", "not run"
 BySeed = Mapping[int, float]
 
 
@@ -169,7 +169,7 @@ class Study:
         best = {head: max((m for (_, h), m in means.items() if h == head), default=None) for head in self.heads}
         rows = []
         for label, found in scores.items():
-            cells = [spread(list(by_seed.values())) if by_seed else "not run" for by_seed in found.values()]
+            cells = [spread(list(by_seed.values())) if by_seed else NOT_RUN for by_seed in found.values()]
             top = [best[head] is not None and means.get((label, head)) == best[head] for head in found]
             cells = [f"**{cell}**" if bold else cell for cell, bold in zip(cells, top, strict=True)]
             rows.append([label, str(max(len(by_seed) for by_seed in found.values())), *cells])

@@ -10,11 +10,11 @@ from flix_lightning.common.files import write_whole
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.report.comparison import model_of
 from flix_lightning.report.evidence import Evidence
-from flix_lightning.report.needs import NOT_RUN, Answer, cost, halfway, of_runs, quality
+from flix_lightning.report.needs import Answer, cost, halfway, of_runs, quality
 from flix_lightning.report.new_language import pairs, read_found
 from flix_lightning.report.paired import over_seeds
 from flix_lightning.report.paper import COMBINATION, HELD_OUT, LANGUAGE, MAIN_TABLES, SEEN, TABLE_2
-from flix_lightning.report.study import AVERAGE, Study
+from flix_lightning.report.study import AVERAGE, NOT_RUN, Study
 from flix_lightning.training.record_form import read_json
 
 PAGE = "when_flix_helps.md"

@@ -41,7 +41,7 @@ class Experiment:
 
     datamodule: MixtureDataModule
     module: FlixModule
-    tokens: tuple[int, int]  # of the backbone: in the run, and in all
+    vocabulary: tuple[int, int] | None = None  # tokens of the backbone in the run, and of all, where it was cut
 
 
 def build_method(config: Mapping[str, Any]) -> Method:
@@ -71,7 +71,7 @@ def build_experiment(
     for name, task in benchmark.tasks.items():
         make_metric(f"benchmark.tasks.{name}.metric", task.metric, COMPOSED)  # trusted with its benchmark
     mixture = build_mixture(config, benchmark)
-    whole = backbone.tokens
+    whole = backbone.tokens  # the model is cut in place
     backbone = cut_vocabulary(config, benchmark, mixture, backbone)
     if "bank" in config["adapter"]:
         module, earlier = _calibrated(config, benchmark, backbone, mixture)
@@ -93,7 +93,7 @@ def build_experiment(
         config["seed"],
         caching,
     )
-    return Experiment(datamodule, module, (backbone.tokens, whole))
+    return Experiment(datamodule, module, None if backbone.tokens == whole else (backbone.tokens, whole))
 
 
 def _adapted(

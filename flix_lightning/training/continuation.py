@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flix_lightning.common.errors import FlixError
+from flix_lightning.training.results import is_finished, read_record
 from flix_lightning.training.run_directory import INCIDENTAL, decisive, only_watches, read_config
 
 # May differ from the run that is continued, as may keys that change no result.
@@ -71,9 +72,8 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], parent: Path)
 
 
 def _check_longer(now: Mapping[str, Any], parent: Path) -> None:
-    record = parent / "record.json"
-    if not record.is_file():
+    if not is_finished(parent):
         raise FlixError(f"continue_from: {str(parent)!r} is not finished; the command that began it continues it.")
-    done, steps = json.loads(record.read_text(encoding="utf8"))["steps"], now["trainer"]["max_steps"]
+    done, steps = read_record(parent)["steps"], now["trainer"]["max_steps"]
     if isinstance(steps, int) and steps <= done:
         raise FlixError(f"trainer.max_steps: more than the {done} steps of {str(parent)!r}; got {steps}.")

@@ -27,11 +27,13 @@ class Plan(Callback):
         settings: of the trainer.
         precision: what the run computes in.
         run: its directory.
-        tokens: of the backbone: in the run, and in all.
+        vocabulary: tokens of the backbone in the run, and of all, where it was cut.
     """
 
-    def __init__(self, settings: TrainerSettings, precision: str, run: Path, tokens: tuple[int, int]) -> None:
-        self.settings, self.precision, self.run, self.tokens = settings, precision, run, tokens
+    def __init__(
+        self, settings: TrainerSettings, precision: str, run: Path, vocabulary: tuple[int, int] | None
+    ) -> None:
+        self.settings, self.precision, self.run, self.vocabulary = settings, precision, run, vocabulary
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         if self.settings.progress and trainer.is_global_zero:
@@ -43,8 +45,8 @@ class Plan(Callback):
         yield f"data    {'; '.join(shares(data))}"
         if unseen := data.mixture.zero_shot:
             yield f"scored  also {counted(len(unseen), 'cell')} not trained"
-        if self.tokens[0] != self.tokens[1]:
-            yield f"tokens  {self.tokens[0]:,} of {self.tokens[1]:,}, those that the data use"
+        if self.vocabulary:
+            yield "tokens  {:,} of {:,}, those that the data use".format(*self.vocabulary)
         by_axis = module.parameters_by_axis()
         by_name = ", ".join(f"{axis} {count:,}" for axis, count in by_axis.items())
         yield f"trains  {sum(by_axis.values()):,} parameters: {by_name}"

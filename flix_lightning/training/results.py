@@ -105,5 +105,5 @@ def read_record(run: Path) -> dict[str, Any]:
 
 
 def precision_of(record: Mapping[str, Any]) -> str:
-    """The number format of a finished run; older records have it in their config only."""
-    return record.get("precision") or record["config"]["trainer"]["precision"]
+    """The number format of a finished run, empty where nothing says it; older records have it in their config only."""
+    return record.get("precision") or record.get("config", {}).get("trainer", {}).get("precision", "")

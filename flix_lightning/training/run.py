@@ -93,7 +93,7 @@ def train(
     use = FeatureUse(experiment.module.composer)
     tracked = [use, AxisNorms(), CloseOnError()] if logger else [use]
     interruption = Interruption()
-    plan = Plan(settings, precision, run, experiment.tokens)
+    plan = Plan(settings, precision, run, experiment.vocabulary)
     own = [StepSeed(config["seed"]), StepLoss(saved), Preemption(saved), interruption, saved, plan, *tracked]
     trainer = settings.build(run, precision, logger, [*own, *callbacks])
     micro_batches = experiment.datamodule.batching.micro_batches(trainer.world_size)
@@ -107,15 +107,12 @@ def train(
         for each in trainer.loggers:
             each.log_hyperparams(plain(config))
         if trainer.is_global_zero:
-            write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
-            keep_precision(run, precision)
-            write_data(run, found)
-            write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
+            write_start(run, config, overrides, precision, found)
         start = newest_sound(folder) or last_state(config.get("continue_from"))
         trainer.fit(experiment.module, experiment.datamodule, ckpt_path=start)
         known = {"environment": around, "precision": precision, "data": in_short(found)}
-        if experiment.tokens[0] != experiment.tokens[1]:
-            known["vocabulary"] = experiment.tokens
+        if experiment.vocabulary:
+            known["vocabulary"] = experiment.vocabulary
         record = {**score_best(config, trainer, experiment, saved, known), **use.record()}
         if trainer.is_global_zero:
             mixture = experiment.datamodule.mixture
@@ -126,6 +123,16 @@ def train(
         for each in trainer.loggers:
             log_results(each, record, run)
         return record
+
+
+def write_start(
+    run: Path, config: Mapping[str, Any], overrides: Sequence[str], precision: str, found: Mapping[str, Any]
+) -> None:
+    """What a run keeps from its start on: its config as resolved and as typed, its number format, what its data are."""
+    write_whole(run / "config.json", json.dumps(config, indent=1) + "\n")
+    keep_precision(run, precision)
+    write_data(run, found)
+    write_whole(run / "overrides.txt", "".join(f"{override}\n" for override in overrides))
 
 
 def finished_record(config: Mapping[str, Any], run: Path, benchmark: Benchmark) -> dict[str, Any]:
