@@ -1,6 +1,5 @@
 """More steps for a finished run: it ends where one long run ends, and nothing but its length may change."""
 
-import json
 from pathlib import Path
 
 import pytest
