@@ -28,4 +28,4 @@ def redo(records: Sequence[Record]) -> str | None:
 The table is then in mine/README.md. The runs behind the numbers below took {minutes:.0f} minutes of training and
 scoring on one thread each, beside other work.
 
-{markdown_table(["seed 0", HELD_OUT], [[method, f"{column.score(run):.1f}"] for method, run in made.items()])}"""
+{markdown_table([f"seed {SEED}", HELD_OUT], [[method, f"{column.score(run):.1f}"] for method, run in made.items()])}"""
