@@ -6,35 +6,29 @@ made from the records.
 
 import argparse
 import json
-import platform
 from pathlib import Path
-
-import torch
 
 from flix_lightning.commands.shell import command
 from flix_lightning.common.errors import unknown
 from flix_lightning.common.files import write_whole
+from speed.device import device, environment
 from speed.parts import ON_TINY, PARTS
-from speed.shapes import SHAPES, shape_named
+from speed.shapes import measured_on, shape_named
 from speed.table import page, plot, read
-
-
-def environment() -> str:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
-    return f"{device}, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
 
 
 def measure(results: Path, parts: list[str], shapes: list[str], rounds: int, quick: bool) -> None:
     """Measure what has no record yet, then write the table and the plot."""
     folder = results / "records"
     folder.mkdir(parents=True, exist_ok=True)
+    kind = device().type
     for name in shapes:
         shape = shape_named(name)
         for part in parts:
-            path = folder / f"{name}-{part}.json"
+            path = folder / f"{name}-{part}{'' if kind == 'cpu' else '-' + kind}.json"
             if part in ON_TINY and name != "tiny_bytes" or path.exists():
                 continue
-            about = {"shape": name, "part": part, "environment": environment(), "quick": quick}
+            about = {"shape": name, "part": part, "device": kind, "environment": environment(), "quick": quick}
             record = {**about, **PARTS[part](shape, rounds, quick)}
             write_whole(path, json.dumps(record, indent=1) + "\n")
             print(f"{name} {part}: {path}", flush=True)
@@ -47,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--results", type=Path, default=Path("speed"))
     options.add_argument("--parts", nargs="+", default=list(PARTS))
-    options.add_argument("--shapes", nargs="+", default=list(SHAPES))
+    options.add_argument("--shapes", nargs="+", default=measured_on(device().type))
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--quick", action="store_true", help="the smallest settings: to see that it works")
     return options

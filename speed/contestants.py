@@ -17,6 +17,7 @@ from flix_lightning.data.cells import Cell
 from flix_lightning.data.tokens.places import target_places
 from flix_lightning.training.module import FlixModule
 from flix_lightning.training.optimizer import Optimization
+from speed.device import computed, device
 from speed.shapes import Shape, tokenizer
 
 TASKS, RANK = 4, 6  # FLix: 4 for the task, 2 for the language
@@ -41,10 +42,6 @@ class _Detached(FlixModule):
         """Nowhere."""
 
 
-def autocast(dtype: torch.dtype = torch.bfloat16):
-    return torch.autocast("cuda" if torch.cuda.is_available() else "cpu", dtype)
-
-
 def flix_module(shape: Shape, axes: tuple[str, ...], features: int) -> FlixModule:
     """A module as a run builds it: FLix over `features` features, or LoRA for the axis `shared`."""
     featurizer, known = Featurizer(axes), cells(features)
@@ -53,7 +50,7 @@ def flix_module(shape: Shape, axes: tuple[str, ...], features: int) -> FlixModul
         shape.backbone(), tokenizer(), {}, composer, FeatureDropout(0.0), Optimization(LEARNING_RATE), 10**6, 0
     )
     module.work_on(shape.rows, composer.active_rank(known))
-    return module
+    return module.to(device())
 
 
 def flix_step(shape: Shape, axes: tuple[str, ...] = ("task", "language"), features: int = 8) -> Step:
@@ -65,10 +62,10 @@ def flix_step(shape: Shape, axes: tuple[str, ...] = ("task", "language"), featur
     inputs = shape.batch(is_encoder_decoder, module.backbone.config.vocab_size)
     places = target_places(inputs["labels"], is_encoder_decoder)
     own = [chosen[row % CELLS_IN_BATCH] for row in range(shape.rows)]
-    batch = TrainBatch(inputs, 0, own, list(range(shape.rows)), shape.rows * shape.targets, places)
+    batch = TrainBatch(inputs, 0, own, list(range(shape.rows)), shape.rows * shape.targets, places).to(device())
 
     def step() -> Tensor:
-        with autocast():
+        with computed():
             loss = module.training_step(batch, 0)
         optimizer.zero_grad()
         loss.backward()
@@ -82,7 +79,7 @@ def flix_step(shape: Shape, axes: tuple[str, ...] = ("task", "language"), featur
 def _trained(model, shape: Shape, optimizer: torch.optim.Optimizer | None, parts: int = 1, switch=None) -> Step:
     """A step as a plain loop writes it; `switch(part)` before each of the sub-batches."""
     inputs = shape.batch(model.config.is_encoder_decoder, model.config.vocab_size)
-    batches = [{name: tensor[part::parts] for name, tensor in inputs.items()} for part in range(parts)]
+    batches = [{name: tensor[part::parts].to(device()) for name, tensor in inputs.items()} for part in range(parts)]
 
     def step() -> Tensor:
         if optimizer:
@@ -90,7 +87,7 @@ def _trained(model, shape: Shape, optimizer: torch.optim.Optimizer | None, parts
         for part, batch in enumerate(batches):
             if switch:
                 switch(part)
-            with autocast():
+            with computed():
                 loss = model(**batch, use_cache=False).loss / parts
             loss.backward()
         if optimizer:
@@ -111,7 +108,7 @@ def peft_model(shape: Shape, adapters: int = 1):
     model = get_peft_model(backbone, config, adapter_name="a0")
     for number in range(1, adapters):
         model.add_adapter(f"a{number}", config)
-    return model
+    return model.to(device())
 
 
 def peft_step(shape: Shape) -> Step:
@@ -129,13 +126,13 @@ def peft_switched_step(shape: Shape) -> Step:
 
 
 def full_step(shape: Shape) -> Step:
-    model = shape.backbone()
+    model = shape.backbone().to(device())
     return _trained(model, shape, _adamw(model))
 
 
 def frozen_step(shape: Shape) -> Step:
     """The floor: forward, and backward to the input embeddings, with no adapter and nothing to update."""
-    model = shape.backbone().requires_grad_(False)
+    model = shape.backbone().to(device()).requires_grad_(False)
     model.enable_input_require_grads()
     return _trained(model, shape, None)
 

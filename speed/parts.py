@@ -15,7 +15,8 @@ from flix_lightning.data.mixture import Mixture
 from flix_lightning.data.tokens.store import Caching
 from flix_lightning.models.generation import new_tokens
 from flix_lightning.models.tiny_bytes import byte_tokenizer
-from speed.contestants import STEPS, autocast, cells, flix_module, flix_step, peft_model
+from speed.contestants import STEPS, cells, flix_module, flix_step, peft_model
+from speed.device import computed, device
 from speed.paths import paths
 from speed.shapes import EOS, PAD, Shape
 from speed.timing import interleaved, peak_mib
@@ -53,9 +54,9 @@ def generation(shape: Shape, rounds: int, quick: bool) -> Record:
     config = module.backbone.config
     sized = Shape(shape.name, rows, shape.length, shape.targets)
     batch = sized.batch(config.is_encoder_decoder, config.vocab_size)
-    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    inputs = {name: batch[name].to(device()) for name in ("input_ids", "attention_mask")}
     one = merged.composer.compose(known[:1])
-    merge(merged.backbone, one.index[0], one.weight[0])
+    merge(merged.backbone, one.index[0].to(device()), one.weight[0].to(device()))
     peft = peft_model(shape, rows)
     for model in (module.backbone, merged.backbone, peft):
         model.eval()
@@ -64,7 +65,7 @@ def generation(shape: Shape, rounds: int, quick: bool) -> Record:
     options = {"max_new_tokens": length, "do_sample": False, "num_beams": 1, "pad_token_id": PAD}
 
     def flix() -> None:
-        module.active.set(module.composer.compose(known))
+        module.active.set(module.composer.compose(known).to(device()))
         new_tokens(module.backbone, inputs, limits, PAD, config.vocab_size + EOS)
 
     def plain() -> None:
@@ -75,7 +76,7 @@ def generation(shape: Shape, rounds: int, quick: bool) -> Record:
         "peft_adapter_names": lambda: peft.generate(**inputs, adapter_names=names, **options),
         "merged": plain,
     }
-    with autocast(), torch.inference_mode():
+    with computed(), torch.inference_mode():
         return {"seconds": interleaved(contestants, rounds), "rows": rows, "new_tokens": length}
 
 

@@ -23,7 +23,7 @@ from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.tokens.encoding import PROMPT_END
 from flix_lightning.inference.export.folders import export
 from flix_lightning.inference.serving.folders import ComposedFolders
-from speed.__main__ import environment
+from speed.device import environment
 from speed.timing import ratios
 from speed.vllm_server import INSTALLED, Server
 

@@ -10,11 +10,13 @@ from transformers import (
     MT5Config,
     MT5ForConditionalGeneration,
     PreTrainedModel,
+    Qwen3Config,
     Qwen3ForCausalLM,
 )  # fmt: skip
 
 from flix_lightning.common.errors import unknown
 from flix_lightning.data.tokens.encoding import IGNORE
+from flix_lightning.models.tiny import tiny_config
 from flix_lightning.models.tiny_bytes import byte_tokenizer, tiny_bytes_config
 
 PAD, EOS = 0, 1
@@ -24,7 +26,8 @@ PAD, EOS = 0, 1
 class Shape:
     """A backbone's name and the batch it is measured with: rows, tokens a row, the last `targets` of them targets.
 
-    `features` are the numbers of features that its banks are measured with; larger ones take many GiB.
+    `features` are the numbers of features that its banks are measured with; larger ones take many GiB. `large` ones are
+    measured on a GPU, unless they are asked for.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Shape:
     length: int
     targets: int
     features: tuple[int, ...] = (8, 1024)
+    large: bool = False
 
     def backbone(self) -> PreTrainedModel:
         """A fresh one; the same weights every time."""
@@ -62,19 +66,45 @@ def _smollm2_135m() -> PreTrainedModel:
     return LlamaForCausalLM(config)
 
 
+def _qwen3_06b() -> PreTrainedModel:
+    config = Qwen3Config(
+        vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=28, num_attention_heads=16,
+        num_key_value_heads=8, head_dim=128, tie_word_embeddings=True, max_position_embeddings=40960,
+        pad_token_id=PAD, eos_token_id=EOS, bos_token_id=None,
+    )  # fmt: skip
+    return Qwen3ForCausalLM(config)
+
+
+def _tiny() -> PreTrainedModel:
+    return Qwen3ForCausalLM(tiny_config())
+
+
 def _tiny_bytes() -> PreTrainedModel:
     return Qwen3ForCausalLM(tiny_bytes_config())
 
 
-BACKBONES = {"tiny_bytes": _tiny_bytes, "mt5_small": _mt5_small, "smollm2_135m": _smollm2_135m}
+BACKBONES = {
+    "tiny": _tiny,
+    "tiny_bytes": _tiny_bytes,
+    "mt5_small": _mt5_small,
+    "smollm2_135m": _smollm2_135m,
+    "qwen3_0.6b": _qwen3_06b,
+}
 SHAPES = {
     shape.name: shape
     for shape in (
+        Shape("tiny", 32, 48, 16),
         Shape("tiny_bytes", 32, 112, 32, (8, 64, 512, 1024, 4096)),
         Shape("mt5_small", 8, 64, 16),
         Shape("smollm2_135m", 8, 48, 16),
+        Shape("qwen3_0.6b", 32, 128, 32, large=True),
     )
 }
+
+
+def measured_on(kind: str) -> list[str]:
+    """The shapes that are measured on a kind of device if none is named."""
+    return [name for name, shape in SHAPES.items() if kind == "cuda" or not shape.large]
 
 
 def shape_named(name: str) -> Shape:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from flix_lightning.common.markdown import markdown_table
@@ -16,8 +17,9 @@ INTRO = """\
 # Speed
 
 Made by `python -m speed` from the records in [records/](records). Contestants take turns, a round each; a ratio is
-the median over rounds of processor time, in brackets the extremes. Same backbone (random weights), batch, active rank
-(6) and bfloat16 autocast for all; peak memory is what building and two steps hold beyond what stood there before.
+the median over rounds of processor time, on a GPU of time on the clock, in brackets the extremes. Same backbone
+(random weights), batch, active rank (6) and number format for all; peak memory is what building and two steps hold
+beyond what stood there before.
 """
 
 
@@ -25,13 +27,19 @@ def read(folder: Path) -> Records:
     found = {}
     for path in sorted(folder.glob("*.json")):
         record = json.loads(path.read_text(encoding="utf8"))
-        found[record["shape"], record["part"]] = record
+        on = "" if record["device"] == "cpu" else f" on {record['device']}"
+        found[record["shape"] + on, record["part"]] = record
     return found
 
 
-def ratio(record: Mapping[str, Any], one: str, other: str, kind: str = "cpu") -> str:
+def clock(record: Mapping[str, Any]) -> str:
+    """Which time counts: of the processor, which other work does not lengthen, unless a GPU does the work."""
+    return "cpu" if record["device"] == "cpu" else "wall"
+
+
+def ratio(record: Mapping[str, Any], one: str, other: str) -> str:
     """`1.02 (0.98 to 1.10)`."""
-    seconds = record["seconds"]
+    seconds, kind = record["seconds"], clock(record)
     found = ratios(seconds[one][kind], seconds[other][kind])
     return f"{found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
 
@@ -98,12 +106,12 @@ def _generation(records: Records) -> list[str]:
 def _paths(records: Records) -> list[str]:
     rows = []
     for shape, record in _of(records, "paths").items():
-        for kind, other in (("training", "all ranks"), ("generation", "the batch's own")):
-            seconds = record["seconds"][kind]
+        for step, other in (("training", "all ranks"), ("generation", "the batch's own")):
+            seconds, kind = record["seconds"][step], clock(record)
             found = {
-                m: ratios(seconds[f"other {m}"]["cpu"], seconds[f"gathered {m}"]["cpu"]) for m in record["multiples"]
+                m: ratios(seconds[f"other {m}"][kind], seconds[f"gathered {m}"][kind]) for m in record["multiples"]
             }
-            rows.append([shape, kind, other, *(f"{found[m]['median']:.2f}" if m in found else "" for m in MULTIPLES)])
+            rows.append([shape, step, other, *(f"{found[m]['median']:.2f}" if m in found else "" for m in MULTIPLES)])
     title = "One product over many ranks / gathering each example's own, by ranks over the active rank"
     return _table(title, ["shape", "step", "product over", *map(str, MULTIPLES)], rows)
 
@@ -111,9 +119,7 @@ def _paths(records: Records) -> list[str]:
 def _loading(records: Records) -> list[str]:
     rows = []
     for shape, record in _of(records, "loading").items():
-        load = sum(record["seconds"]["load"]["cpu"]) / len(record["seconds"]["load"]["cpu"])
-        sample = sum(record["seconds"]["sample"]["cpu"]) / len(record["seconds"]["sample"]["cpu"])
-        step = sum(record["seconds"]["step"]["cpu"]) / len(record["seconds"]["step"]["cpu"])
+        load, sample, step = (fmean(record["seconds"][name][clock(record)]) for name in ("load", "sample", "step"))
         each = record["rows"]
         rows.append([shape, f"{each / sample:,.0f}", f"{each / load:,.0f}", f"{100 * load / (load + step):.2f} %"])
     return _table("Data", ["shape", "sampled rows/s", "loaded rows/s", "wait, share of a step"], rows)
@@ -133,8 +139,8 @@ def plot(records: Records, path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
     for shape, record in _of(records, "features").items():
-        counts = list(record["seconds"])
-        found = [ratios(record["seconds"][c]["cpu"], record["seconds"][counts[0]]["cpu"]) for c in counts]
+        counts, kind = list(record["seconds"]), clock(record)
+        found = [ratios(record["seconds"][c][kind], record["seconds"][counts[0]][kind]) for c in counts]
         middle = [r["median"] for r in found]
         spread = [[m - r["low"] for m, r in zip(middle, found)], [r["high"] - m for m, r in zip(middle, found)]]
         axes.errorbar(list(map(int, counts)), middle, yerr=spread, marker="o", capsize=3, label=shape)

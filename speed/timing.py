@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
+import torch
+
+from speed.device import finished
+
 
 def interleaved(
     contestants: Mapping[str, Callable[[], Any]], rounds: int, children: bool = False
@@ -21,6 +25,7 @@ def interleaved(
         for name, run in contestants.items():
             cpu, wall = _processor_time(children), time.perf_counter()
             run()
+            finished()
             if turn:
                 found[name]["cpu"].append(_processor_time(children) - cpu)
                 found[name]["wall"].append(time.perf_counter() - wall)
@@ -39,7 +44,16 @@ def ratios(one: list[float], other: list[float]) -> dict[str, float]:
 
 
 def peak_mib(run: Callable[[], Any]) -> float:
-    """The most memory that `run` holds beyond what is there before, in MiB, in a child process of its own."""
+    """The most memory of the device that `run` holds beyond what is there before, in MiB.
+
+    On a CPU `run` is called in a child process of its own; a process that uses a GPU has none.
+    """
+    if torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.reset_peak_memory_stats()
+        start = torch.cuda.memory_allocated()
+        run()
+        return (torch.cuda.max_memory_allocated() - start) / 2**20
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -41,9 +41,19 @@ def test_peak_memory_is_what_was_held_at_once():
 
 def test_the_page_says_only_what_was_measured():
     seconds = {"8": {"cpu": [1.0, 1.0]}, "64": {"cpu": [1.0, 1.5]}}
-    written = page({("tiny_bytes", "features"): {"environment": "a CPU", "seconds": seconds}})
+    written = page({("tiny_bytes", "features"): {"device": "cpu", "environment": "a CPU", "seconds": seconds}})
     assert "| tiny_bytes | 1.00 (1.00 to 1.00) | 1.25 (1.00 to 1.50) |" in written
     assert "Generation" not in written
+
+
+def test_on_a_gpu_the_time_on_the_clock_counts(tmp_path):
+    seconds = {"8": {"cpu": [1.0], "wall": [2.0]}, "64": {"cpu": [1.0], "wall": [3.0]}}
+    about = {"shape": "tiny", "part": "features", "environment": "a GPU", "seconds": seconds}
+    for device in ("cpu", "cuda"):
+        (tmp_path / f"{device}.json").write_text(json.dumps({**about, "device": device}))
+    written = page(read(tmp_path))
+    assert "| tiny | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) |" in written
+    assert "| tiny on cuda | 1.00 (1.00 to 1.00) | 1.50 (1.50 to 1.50) |" in written
 
 
 def test_the_committed_page_is_made_from_the_committed_records():
