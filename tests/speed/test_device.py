@@ -41,12 +41,14 @@ def _elsewhere(monkeypatch):
     monkeypatch.setattr(contestants, "_adamw", lambda model: torch.optim.SGD(model.parameters(), 1e-3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_a_training_step_is_taken_on_the_device(name):
     with OneDevice():
         assert STEPS[name](SHAPES["tiny"])().is_meta
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["features", "paths"])
 def test_a_part_is_measured_on_the_device(part):
     with OneDevice():
