@@ -7,7 +7,7 @@ from flix_lightning.report.comparison import Record
 from flix_lightning.report.paper import COMPUTE, HELD_OUT, LESS, PARAM, TABLE_1
 
 SEED = 0
-EXPERIMENT = "table1_held_out"  # its runs are of these methods
+EXPERIMENTS = "table1_held_out table1_lora"  # their runs are of these methods
 METHODS = (COMPUTE, PARAM, LESS)
 
 
@@ -23,7 +23,7 @@ def redo(records: Sequence[Record]) -> str | None:
 
 *{HELD_OUT}* of Table 1 for {len(METHODS)} methods and one seed, in a clone after the README's set-up:
 
-    flix studies {EXPERIMENT} seed={SEED} processes=2 results=mine
+    flix studies {EXPERIMENTS} mixture={column.mixture} seed={SEED} processes=2 results=mine
 
 The table is then in mine/README.md. The runs behind the numbers below took {minutes:.0f} minutes of training and
 scoring on one thread each, beside other work.

@@ -133,9 +133,10 @@ def test_a_column_is_redone_by_the_command_that_the_page_tells(monkeypatch):
     told = results.partition("## Redo a column")[2].partition("\n## ")[0]
     assert "took 4 minutes of training" in told  # 4.5, to even
     assert [line.split(" | ")[-1] for line in told.splitlines()[-4:] if "LoRA" in line] == ["40.0 |", "50.0 |"]
-    command, study, *more = re.search(r"    flix (.*)", told)[1].split()
-    assert command == "studies"
-    made = {run.config["name"]: run.config for run in planned(study, more[:1])}
+    command, *words = re.search(r"    flix (.*)", told)[1].split()
+    assert command == "studies" and words[-2:] == ["processes=2", "results=mine"]
+    studies, more = ([word for word in words[:-2] if ("=" in word) == setting] for setting in (False, True))
+    made = {run.config["name"]: run.config for study in studies for run in planned(study, more)}
     assert {config["seed"] for config in made.values()} == {0} and len(made) == 3
     label = next(column for column in TABLE_1.columns if column.label == HELD_OUT)
     records = [{"config": config, "cells": [PARSED]} for config in made.values()]
