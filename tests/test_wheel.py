@@ -102,5 +102,5 @@ def test_train_evaluate_export_generate_report_and_runs_in_another_folder(flix):
     flix("report", f"collect=[{run}]")
     assert (flix.folder / "results/README.md").is_file()
     assert "Swahili" in flix("data", "cldr", "ner/sw")
-    assert "table1_joint: 0 of 9 runs done" in flix("studies", "table1_joint")
+    assert "table1_joint: 0 of 6 runs done" in flix("studies", "table1_joint")
     assert "language=sw" in flix("bank", "list", run)
