@@ -1,6 +1,7 @@
 """Where speed is measured and in which number format: on a GPU where there is one, in the format that a run takes."""
 
 import platform
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -11,7 +12,7 @@ def device() -> torch.device:
     return torch.device(device_kind())
 
 
-def computed():
+def computed() -> AbstractContextManager[None]:
     """Within, products are in the number format that `trainer.precision=auto` stands for here."""
     return computed_in(precision_here(AUTO), device_kind())
 

@@ -62,8 +62,11 @@ def _table(title: str, header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _environment(records: Records) -> list[str]:
-    told = sorted({record["environment"] for record in records.values()})
-    return ["Measured on: " + "; ".join(told) + ".", ""]
+    shapes: dict[str, list[str]] = {}
+    for (shape, _), record in sorted(records.items()):
+        shapes.setdefault(record["environment"], []).append(shape)
+    told = [f"{', '.join(dict.fromkeys(names))} on {environment}" for environment, names in sorted(shapes.items())]
+    return ["Measured: " + "; ".join(told) + ".", ""]
 
 
 def _training(records: Records) -> list[str]:

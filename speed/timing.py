@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from speed.device import finished
+from speed.device import device, finished
 
 
 def interleaved(
@@ -48,7 +48,7 @@ def peak_mib(run: Callable[[], Any]) -> float:
 
     On a CPU `run` is called in a child process of its own; a process that uses a GPU has none.
     """
-    if torch.cuda.is_available():
+    if device().type == "cuda":
         gc.collect()
         torch.cuda.reset_peak_memory_stats()
         start = torch.cuda.memory_allocated()

@@ -48,10 +48,11 @@ def test_the_page_says_only_what_was_measured():
 
 def test_on_a_gpu_the_time_on_the_clock_counts(tmp_path):
     seconds = {"8": {"cpu": [1.0], "wall": [2.0]}, "64": {"cpu": [1.0], "wall": [3.0]}}
-    about = {"shape": "tiny", "part": "features", "environment": "a GPU", "seconds": seconds}
-    for device in ("cpu", "cuda"):
-        (tmp_path / f"{device}.json").write_text(json.dumps({**about, "device": device}))
+    about = {"shape": "tiny", "part": "features", "seconds": seconds}
+    for device, environment in (("cpu", "a CPU"), ("cuda", "a GPU")):
+        (tmp_path / f"{device}.json").write_text(json.dumps({**about, "device": device, "environment": environment}))
     written = page(read(tmp_path))
+    assert "Measured: tiny on a CPU; tiny on cuda on a GPU." in written
     assert "| tiny | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) |" in written
     assert "| tiny on cuda | 1.00 (1.00 to 1.00) | 1.50 (1.50 to 1.50) |" in written
 
