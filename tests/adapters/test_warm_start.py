@@ -35,8 +35,9 @@ def run(folder: str, *overrides: str) -> dict:
 
 
 def scores(folder: str, languages: list[str]) -> list[dict]:
+    precision = json.loads(Path(folder, "record.json").read_text())["precision"]
     trainer = Trainer(
-        accelerator="cpu", precision="bf16-mixed", logger=False, enable_progress_bar=False, enable_checkpointing=False
+        accelerator="cpu", precision=precision, logger=False, enable_progress_bar=False, enable_checkpointing=False
     )
     benchmark = small_benchmark()
     found = evaluate(Path(folder), benchmark, benchmark, untrained_backbone(), trainer, languages=languages)

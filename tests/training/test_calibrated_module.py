@@ -81,7 +81,7 @@ def test_a_run_trains_the_corrections_only_and_is_found_again(experts, adapter):
     again = load_file(experts / "adapter.safetensors")
     assert all(torch.equal(tensor, again[name]) for name, tensor in before.items())
     assert {row["task"] for row in record["cells"]} == {"qa+style_long", "ner+style_short"}
-    trainer = Trainer(accelerator="cpu", precision="bf16-mixed", logger=False, enable_progress_bar=False)
+    trainer = Trainer(accelerator="cpu", precision=record["precision"], logger=False, enable_progress_bar=False)
     chosen = {"tasks": ["qa+style_long", "ner+style_short"]}
     scored, _ = evaluate(Path("run"), benchmark(), benchmark(), untrained_backbone(), trainer, **chosen)
     key = ("task", "score")

@@ -98,7 +98,11 @@ def test_scores_of_a_run_are_found_again_by_evaluation():
 
     record = run_small("run")
     trainer = Trainer(
-        accelerator="cpu", precision="bf16-mixed", logger=False, enable_progress_bar=False, enable_checkpointing=False
+        accelerator="cpu",
+        precision=record["precision"],
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
     )
     benchmark = small_benchmark()
     chosen = {"tasks": ["semantic_parsing", "qa_cross_lang", "translation"], "languages": ["sw", "yo", "bn"]}
