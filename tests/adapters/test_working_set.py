@@ -198,6 +198,7 @@ def test_a_step_of_the_model_waits_for_nothing():
     assert watched.waits == bare.waits, "transformers looks at positions when it makes a mask; nothing else may wait"
 
 
+@pytest.mark.slow
 def test_compiled_whole_and_once_while_features_change():
     from torch._dynamo.testing import CompileCounter
 

@@ -106,6 +106,7 @@ def test_committed_tables_are_made_from_the_committed_records(folder):
     assert (RESULTS / f"{folder.name}.md").read_text(encoding="utf8") == by_model(list(read(folder).values()), table)
 
 
+@pytest.mark.slow
 def test_the_committed_page_and_readme_are_made_from_the_committed_records(tmp_path):
     for folder in ("results", "speed"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
