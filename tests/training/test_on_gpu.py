@@ -1,0 +1,155 @@
+"""On a GPU: a step that waits for nothing, the numbers of a CPU, exact continuation, sharded and quantized weights;
+skipped where there is none.
+"""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch.distributed.tensor import DTensor
+
+from flix_lightning.adapters.bank_file import ADAPTER
+from flix_lightning.adapters.injection import featurized_linears
+from flix_lightning.training.module import FlixModule
+from flix_lightning.training.run import train
+from flix_lightning.training.tracking.metrics_file import MetricsFile
+from tests.commands.test_commands import run_command
+from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
+from tests.families import save_family
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU of CUDA")]
+FULL = ("trainer.precision=32-true", "trainer.log_every_n_steps=1", "feature_dropout.p=0.3")
+GPU = "trainer.accelerator=gpu"
+
+
+def run(folder: str, *overrides: str, kind: str = "llama", callbacks: tuple[Callback, ...] = ()) -> dict:
+    """Of `train`: the record."""
+    path, config = Path(folder), composed(*SMALL, *FULL, *overrides)
+    return train(config, path, small_benchmark(), untrained_backbone(kind), MetricsFile(path), callbacks=[*callbacks])
+
+
+def losses(folder: str) -> list[float]:
+    with Path(folder, "metrics.csv").open() as file:
+        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+
+
+class Impatient(Callback):
+    """From the end of the first step to the end of the fourth whatever waits for the GPU is an error."""
+
+    def on_train_batch_end(self, trainer, *_) -> None:
+        if trainer.global_step == 1:
+            torch.cuda.set_sync_debug_mode("error")
+        if trainer.global_step == 4:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize(
+    "sizes", [(), ("data.batch_size=2", "+optimizer.axis_lr.task=2")], ids=["banks", "working set"]
+)
+def test_a_step_waits_for_nothing(sizes, precision, kind):
+    often = ("trainer.validate_every=6", "trainer.checkpoint_every=6", "trainer.log_every_n_steps=10")
+    try:
+        run("run", GPU, f"trainer.precision={precision}", *often, *sizes, kind=kind, callbacks=(Impatient(),))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_a_run_is_that_of_a_cpu(kind):
+    there, here = run("gpu", GPU, kind=kind), run("cpu", kind=kind)
+    assert losses("gpu") == pytest.approx(losses("cpu"), rel=1e-4)
+    assert there["peak_device_memory_mib"] > 0 and here["peak_device_memory_mib"] is None
+    for cell, other in zip(there["cells"], here["cells"]):
+        assert cell["score"] == pytest.approx(other["score"], abs=1.0), cell
+
+
+@pytest.mark.parametrize("changed", ["trainer.compile=true", "trainer.gradient_checkpointing=true"])
+def test_options_change_no_loss(changed):
+    run("plain", GPU), run("changed", GPU, changed)
+    assert losses("changed") == pytest.approx(losses("plain"), rel=1e-4)
+
+
+def test_auto_is_bf16_on_a_gpu_that_has_it():
+    has_it = torch.cuda.get_device_capability() >= (8, 0)
+    assert run("run", GPU, "trainer.precision=auto")["precision"] == ("bf16-mixed" if has_it else "32-true")
+
+
+class PowerCut(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("flags", [(), ("+trainer.lightning.deterministic=true",)], ids=["as it is", "deterministic"])
+def test_a_run_cut_off_ends_the_same(flags, precision, kind, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    settings = (GPU, f"trainer.precision={precision}", *flags)
+    run("whole", *settings, kind=kind)
+    with monkeypatch.context() as patch, pytest.raises(PowerCut):
+        validate, calls = FlixModule.on_validation_epoch_start, []
+
+        def cut(self) -> None:
+            calls.append(None)
+            if len(calls) == 2:
+                raise PowerCut
+            validate(self)
+
+        patch.setattr(FlixModule, "on_validation_epoch_start", cut)
+        run("cut", *settings, kind=kind)
+    assert not Path("cut/record.json").exists()
+    run("cut", *settings, kind=kind)
+    assert losses("cut") == losses("whole")
+    assert Path("cut", ADAPTER).read_bytes() == Path("whole", ADAPTER).read_bytes()
+
+
+class SharedOut(Callback):
+    """Whether the frozen linears lie in shards after a step and after a batch is scored."""
+
+    def __init__(self) -> None:
+        self.seen: list[bool] = []
+
+    def _look(self, module: FlixModule) -> None:
+        weights = [bank.base.weight for bank in featurized_linears(module.backbone).values()]
+        self.seen.append(all(isinstance(weight, DTensor) for weight in weights))
+
+    def on_train_batch_end(self, _, module, *__) -> None:
+        self._look(module)
+
+    def on_validation_batch_end(self, _, module, *__) -> None:
+        self._look(module)
+
+
+def test_a_sharded_run_is_that_of_one_process():
+    look = SharedOut()
+    sharded = run("sharded", GPU, "trainer=fsdp2", "trainer.devices=1", callbacks=(look,))
+    whole = run("whole", GPU)
+    assert look.seen and all(look.seen)
+    assert losses("sharded") == pytest.approx(losses("whole"), rel=1e-4)
+    assert [cell["score"] for cell in sharded["cells"]] == pytest.approx([c["score"] for c in whole["cells"]], abs=1.0)
+
+
+@pytest.mark.parametrize("accelerator", ["gpu", "cpu"])
+@pytest.mark.parametrize("quantization", ["4bit", "8bit"])
+@pytest.mark.parametrize("family", ["qwen3", "mt5"])
+def test_a_run_over_quantized_weights_is_scored_again_and_answers(
+    family, quantization, accelerator, tmp_path, monkeypatch, capfd
+):
+    pytest.importorskip("bitsandbytes")
+    model = (f"model.name={save_family(family, tmp_path / family)}", f"model.quantization={quantization}")
+    settings = (*SMALL, f"trainer.accelerator={accelerator}")
+    assert run_command("train", "model=pretrained", *model, *settings, monkeypatch=monkeypatch) == 0
+    (folder,) = Path("runs").glob("*/*")
+    record = json.loads((folder / "record.json").read_text())
+    cells = ("tasks=[semantic_parsing,translation]", "languages=[sw,yo,bn]")
+    assert run_command("evaluate", f"run={folder}", *cells, monkeypatch=monkeypatch) == 0
+    scores = {(row["task"], row["language"]): row["score"] for row in record["cells"]}
+    again = json.loads((folder / "scores-cldr-test.json").read_text())["cells"]
+    assert again and all(row["score"] == scores[row["task"], row["language"]] for row in again)
+    asked = ("task=semantic_parsing", "language=sw", "text=tarehe 3")
+    assert run_command("generate", f"run={folder}", *asked, monkeypatch=monkeypatch) == 0
+    assert "Traceback" not in capfd.readouterr().err
