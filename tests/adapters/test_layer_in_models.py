@@ -76,7 +76,7 @@ def test_gradient_checkpointing_changes_no_gradient(family, path):
         backbone, active, composer = toy_flix(family, path)
         backbone.double().train()  # in fp32 even the bare T5 sums its gradients in another order
         if checkpointing:
-            backbone.activation_checkpointing_enable({"use_reentrant": False})
+            backbone.gradient_checkpointing_enable({"use_reentrant": False})
         calls = count_forwards(backbone)
         active.set(composer.compose(BATCH, GATES))
         backbone(**toy_batch(backbone, rows=len(BATCH)), use_cache=False).loss.backward()

@@ -31,7 +31,7 @@ def losses(model: FlixModel, cells: Sequence[Cell], examples: Sequence[Example])
     """(rows,), the mean cross-entropy of each row's target tokens."""
     backbone = Backbone(model.backbone, model.tokenizer)
     inputs = backbone.training_batch([e.prompt for e in examples], [e.target for e in examples])
-    model.active.set(model.composer.compose(cells))
+    model.active.set(model.composer.compose(cells).to(model.backbone.device))
     logits, labels = model.backbone(**inputs, use_cache=False).logits, inputs["labels"]
     if not model.backbone.config.is_encoder_decoder:  # a token is told by the one before it
         logits, labels = logits[:, :-1], labels[:, 1:]
