@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import is_bitsandbytes_available
@@ -119,6 +120,19 @@ def own_device() -> str:
         return kind
     number = next((os.environ[name] for name in LOCAL_RANKS if name in os.environ), "0")
     return f"cuda:{int(number) % torch.cuda.device_count()}"  # 0 where each sees its own only
+
+
+def check_device(model: PreTrainedModel, accelerator: str) -> None:
+    """
+    Raises:
+        FlixError: weights that were put on a device when they were loaded, and a run on another kind of device.
+    """
+    wanted, there = device_kind(accelerator), model.device.type
+    if there not in ("cpu", wanted):
+        raise FlixError(
+            f"trainer.accelerator={accelerator} is a {wanted}, and the model's weights lie on {model.device}, where "
+            "quantized ones are put at once; set trainer.accelerator=auto, or hide the device: CUDA_VISIBLE_DEVICES= "
+        )
 
 
 def _quantized(quantization: Quantization, dtype: torch.dtype) -> BitsAndBytesConfig:

