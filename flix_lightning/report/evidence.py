@@ -60,21 +60,23 @@ class Evidence:
         sides = [{seed: side[seed] for seed in seeds} for side in runs]
         every = [record for side in sides for record in side.values()]
         cells = plain_mean(column, every[0])
-        if not cells or not all(map(self._has_rows, every)):
+        if not cells or not all(map(self.has_rows, every)):
             return None
         key = (column.label, tuple(map(id, every)))
         if key not in self._measured:
-            pairs = [{seed: self._rows_of(record) for seed, record in side.items()} for side in sides]
+            pairs = [{seed: self.rows_of(record) for seed, record in side.items()} for side in sides]
             try:
                 self._measured[key] = measured(Pairs(*pairs, cells), seeds)
             except FlixError as error:
                 raise FlixError(f"{study.name}, {column.label}, {better} and {worse}: {error}") from error
         return self._measured[key]
 
-    def _has_rows(self, record: Record) -> bool:
+    def has_rows(self, record: Record) -> bool:
+        """Whether its predictions were kept."""
         return predictions_file(self._paths[id(record)]).is_file()
 
-    def _rows_of(self, record: Record) -> Rows:
+    def rows_of(self, record: Record) -> Rows:
+        """Its predictions."""
         path = self._paths[id(record)]
         if path not in self._rows:
             self._rows[path] = by_cell(read_predictions(path))

@@ -13,6 +13,7 @@ from flix_lightning.report.evidence import Evidence
 from flix_lightning.report.feature_rows import feature_rows
 from flix_lightning.report.heatmap import difference_heatmap, mean_cells
 from flix_lightning.report.paper import CLAIMS, COMPUTE, FIGURE_2, MAIN_TABLES, STUDIES, TABLE_1_TASKS_KNOWN
+from flix_lightning.report.real_model import real_model
 from flix_lightning.report.redo import redo
 from flix_lightning.report.study import Study
 from flix_lightning.report.when import PAGE
@@ -49,6 +50,7 @@ def write_page(evidence: Evidence, results: Path) -> None:
         parts += [f"## {study.name}: {study.title}", study.regime.line, study.table(records)]
         if study in MAIN_TABLES and (rows := feature_rows(study, records)):
             parts += ["Rows that a feature trained on, medians over features and seeds:", rows]
+    parts += [found] if (found := real_model(evidence)) else []
     parts += _pictures(records, results)
     parts += [again] if (again := redo(records)) else []
     folders = sorted(path.name for path in results.iterdir() if path.is_dir())
