@@ -20,8 +20,8 @@ def test_what_has_the_form(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "236 meters", "DATE: 8 April 1978", f"date {DATE}", f"{DATE} {DATE}", DATE[:-2], "[IN:DATE ]", "[SL:DAY 8 ]",
-        "[IN:DATE [SL:DAY ] ]", "[IN:MONEY [SL:AMOUNT 9 ] [SL:CUR:CUR:CUR ] ]", "\0", "[IN:DATE \0 ]",
+        "", "236 meters", "DATE: 8 April 1978", f"date {DATE}", f"{DATE} {DATE}", DATE[:-2],
+        "[IN:DATE ]", "[SL:DAY 8 ]", "[IN:DATE [SL:DAY ] ]", "[IN:MONEY [SL:AMOUNT 9 ] [SL:CUR:CUR ] ]", "\0", "[IN:DATE \0 ]",
     ],
 )  # fmt: skip
 def test_what_has_not(text):
