@@ -12,6 +12,7 @@ from flix_lightning.commands.shell import resolved
 from flix_lightning.common.errors import FlixError
 from flix_lightning.common.targets import COMPOSED, packages
 from flix_lightning.training.continuation import continued
+from flix_lightning.training.early_warning import note_warnings
 from flix_lightning.training.run_directory import run_directory
 from flix_lightning.training.runs import find_run
 
@@ -31,6 +32,7 @@ def refuse_nested_launch(trainer: dict) -> None:
 
 def task(config: DictConfig) -> float | None:
     """Train or show one run; its best validation score is what a search maximizes."""
+    note_warnings()
     plain = resolved(config)
     trust = packages(plain["trust"])
     if plain["continue_from"] is None:

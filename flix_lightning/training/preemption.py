@@ -13,20 +13,14 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
 from flix_lightning.training.checkpoints import Checkpoints
+from flix_lightning.training.early_warning import REQUEUE, job_id, noted_warning
 
-# The time limit is near, or a preemption: `--signal=USR1@120`. Windows has neither signal, and no SLURM.
-REQUEUE = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 SAVE_ONLY = signal.SIGTERM  # the job ends; if it was preempted, SLURM itself puts it back
 
 
-def job_id() -> str | None:
-    """Of this SLURM job, as scontrol wants it; None outside SLURM."""
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
-
-
 class Preemption(Callback):
-    """Ends a SLURM job after the step in which the warning came, with that step saved.
+    """Ends a SLURM job after the step in which the warning came, with that step saved; after the first step if it came
+    earlier, so that a job that is warned at every start gets on.
 
     The requeued job runs the same command and continues. Under submitit its own handler requeues, since it has to store
     what to run again.
@@ -38,16 +32,21 @@ class Preemption(Callback):
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
         self._warned: signal.Signals | None = None
+        self._first = 0
         self._before: dict[signal.Signals, Any] = {}
 
-    def on_train_start(self, *_: Any) -> None:
+    def on_train_start(self, trainer: Trainer, _: LightningModule) -> None:
+        self._first = trainer.global_step
         self._watch(self._note)
+        self._warned = self._warned or noted_warning()
 
     def on_train_end(self, *_: Any) -> None:
         self._unwatch()
 
     def on_test_start(self, *_: Any) -> None:
         self._watch(self._leave)
+        if self._before and (warned := self._warned or noted_warning()):
+            self._leave(warned, None)
 
     def on_test_end(self, *_: Any) -> None:
         self._unwatch()
@@ -66,7 +65,7 @@ class Preemption(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, _: LightningModule, __: Any, batch_idx: int) -> None:
         """Between two whole steps, validation included, all processes exit if one was warned."""
-        if not self._before or batch_idx % trainer.accumulate_grad_batches:
+        if not self._before or batch_idx % trainer.accumulate_grad_batches or trainer.global_step == self._first:
             return
         if trainer.strategy.reduce_boolean_decision(self._warned is not None, all=False):
             self.checkpoints.save(trainer)

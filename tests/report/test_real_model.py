@@ -21,7 +21,8 @@ def test_what_has_the_form(text):
     "text",
     [
         "", "236 meters", "DATE: 8 April 1978", f"date {DATE}", f"{DATE} {DATE}", DATE[:-2],
-        "[IN:DATE ]", "[SL:DAY 8 ]", "[IN:DATE [SL:DAY ] ]", "[IN:MONEY [SL:AMOUNT 9 ] [SL:CUR:CUR ] ]", "\0", "[IN:DATE \0 ]",
+        "[IN:DATE ]", "[SL:DAY 8 ]", "[IN:DATE [SL:DAY ] ]", "[IN:MONEY [SL:AMOUNT 9 ] [SL:CUR:CUR ] ]",
+        "\0", "[IN:DATE \0 ]",
     ],
 )  # fmt: skip
 def test_what_has_not(text):

@@ -16,9 +16,10 @@ from flix_lightning.common.errors import FlixError
 from flix_lightning.data.benchmarks.cldr.benchmark import Cldr
 from flix_lightning.data.predictions import predictions_file
 from flix_lightning.data.scores import CellScores
-from flix_lightning.training import checkpoints, preemption
+from flix_lightning.training import checkpoints, early_warning, preemption
 from flix_lightning.training import run as training
 from flix_lightning.training.checkpoints import WholeFiles, newest_sound, path_of
+from flix_lightning.training.early_warning import note_warnings
 from flix_lightning.training.module import FlixModule
 from flix_lightning.training.run import train
 from flix_lightning.training.tracking.metrics_file import MetricsFile
@@ -160,6 +161,27 @@ def test_slurms_warning_saves_the_step_and_requeues(warning, requeued, whole, mo
         signal.signal(left, signal.SIG_DFL)
     assert calls == ([requeued] if requeued else [])
     assert newest_sound(Path("cut/checkpoints")) == path_of(Path("cut/checkpoints"), 3)
+    assert result("cut", run_small("cut")) == whole
+
+
+@pytest.mark.parametrize(("moment", "reached"), [("at the start", 1), pytest.param("before the test", 6, marks=SLOW)])
+def test_slurms_warning_outside_training_requeues_too(moment, reached, whole, monkeypatch):
+    """After a step at least, so that a job that is warned at every start comes to its end."""
+    calls = []
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setenv("SLURM_JOB_ID", "9")
+        patch.setattr(preemption, "subprocess", SimpleNamespace(run=lambda command, **_: calls.append(command)))
+        patch.setattr(early_warning, "_noted", [])
+        note_warnings()
+        if moment == "at the start":
+            os.kill(os.getpid(), signal.SIGUSR1)
+        else:
+            patch.setattr(FlixModule, "on_train_end", lambda _: os.kill(os.getpid(), signal.SIGUSR1))
+        run_small("cut")
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    assert calls == [["scontrol", "requeue", "9"]]
+    assert newest_sound(Path("cut/checkpoints")) == path_of(Path("cut/checkpoints"), reached)
     assert result("cut", run_small("cut")) == whole
 
 
