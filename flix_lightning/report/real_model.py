@@ -37,7 +37,7 @@ def real_model(evidence: Evidence) -> str | None:
     """Markdown: the runs of the experiment, one seed; None until there are some."""
     held_out = next(column for column in TABLE_1.columns if column.label == HELD_OUT)
     seen = Column("seen avg", held_out.mixture)
-    runs = [r for r in evidence.records if r["config"]["name"] == EXPERIMENT and evidence.has_rows(r)]
+    runs = [r for r in evidence.records if r["config"].get("name") == EXPERIMENT and evidence.has_rows(r)]
     table = []
     for row in TABLE_1.rows:
         for record in runs:
