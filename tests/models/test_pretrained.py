@@ -21,7 +21,7 @@ from flix_lightning.data.tokens.encoding import IGNORE, cut, encode, generation_
 from flix_lightning.data.tokens.places import target_places
 from flix_lightning.models import pretrained
 from flix_lightning.models.backbone import load_backbone
-from flix_lightning.models.pretrained import load_pretrained, own_device
+from flix_lightning.models.pretrained import check_device, load_pretrained, own_device
 from flix_lightning.training.module import FlixModule
 from flix_lightning.training.optimizer import Optimization
 from tests.commands.test_commands import run_command
@@ -251,6 +251,13 @@ def test_a_process_puts_quantized_weights_on_its_own_device(variables, device, m
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     assert own_device() == device
+
+
+def test_weights_on_another_kind_of_device_than_the_run_s_are_told(saved):
+    model = loaded(saved, "qwen3").model
+    check_device(model, "cpu")
+    with pytest.raises(FlixError, match="trainer.accelerator=cpu is a cpu, and the model's weights lie on meta"):
+        check_device(model.to("meta"), "cpu")
 
 
 def test_without_bitsandbytes_quantization_says_what_to_install(saved, monkeypatch):
