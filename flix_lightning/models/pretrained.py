@@ -131,7 +131,7 @@ def check_device(model: PreTrainedModel, accelerator: str) -> None:
     if there not in ("cpu", wanted):
         raise FlixError(
             f"trainer.accelerator={accelerator} is a {wanted}, and the model's weights lie on {model.device}, where "
-            "quantized ones are put at once; set trainer.accelerator=auto, or hide the GPU with CUDA_VISIBLE_DEVICES=-1."
+            "quantized ones are put at once; set trainer.accelerator=auto or hide the GPU with CUDA_VISIBLE_DEVICES=-1."
         )
 
 
