@@ -2,16 +2,28 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from flix_lightning.common.markdown import markdown_table
 from flix_lightning.data.predictions import Prediction
-from flix_lightning.report.comparison import Record, setting
 from flix_lightning.report.evidence import Evidence
 from flix_lightning.report.paper import HELD_OUT, TABLE_1
 from flix_lightning.report.side_by_side import answer
-from flix_lightning.report.study import Column
+from flix_lightning.report.study import Study
 
 EXPERIMENT = "real_model"
+HELD_OUT_PARSING = next(column for column in TABLE_1.columns if column.label == HELD_OUT)
+REAL_MODEL = Study(
+    "A real model",
+    "pairs of a task and a language that never met",
+    [
+        *(replace(column, mixture=HELD_OUT_PARSING.mixture) for column in TABLE_1.columns if column.group == "seen"),
+        HELD_OUT_PARSING,
+    ],
+    [replace(row, published=()) for row in TABLE_1.rows],
+    means=TABLE_1.means,
+    experiment=EXPERIMENT,
+)
 SLOT = re.compile(r"\[SL:\w+ [^\[\]]+ \]")
 FRAME = re.compile(r"\[IN:\w+(?: \0)+ \]")  # what was found within stands as \0
 
@@ -34,32 +46,32 @@ def wrong(rows: Iterable[Prediction]) -> tuple[int, int]:
 
 
 def real_model(evidence: Evidence) -> str | None:
-    """Markdown: the runs of the experiment, one seed; None until there are some."""
-    held_out = next(column for column in TABLE_1.columns if column.label == HELD_OUT)
-    seen = Column("seen avg", held_out.mixture)
-    runs = [r for r in evidence.records if r["config"].get("name") == EXPERIMENT and evidence.has_rows(r)]
-    table = []
-    for row in TABLE_1.rows:
-        for record in runs:
-            if all(setting(record["config"], key) == value for key, value in row.where.items()):
-                asked = [one for cell in held_out.scored(record) for one in evidence.rows_of(record)[cell]]
-                scores = [f"{column.score(record):.1f}" for column in (seen, held_out)]
-                table.append([row.label, *scores, len(asked), *wrong(asked)])
-    if not table:
+    """Markdown: what the runs of the experiment score and get wrong; None until there are some.
+
+    Raises:
+        FlixError: see `Study.table`.
+    """
+    runs = REAL_MODEL.every_run(evidence.records)
+    if not runs:
         return None
-    heads = ["", seen.label, HELD_OUT, "rows there", "wrong in form", "wrong in content"]
-    return f"""## A real model
+    config, steps = runs[0]["config"], runs[0]["steps"]
+    languages = len({row["language"] for row in runs[0]["cells"]})
+    return f"""## {REAL_MODEL.name}: {REAL_MODEL.title}
 
-{_about(runs[0])} An answer is wrong in form if it is no parse in brackets at all.
-All columns: [{EXPERIMENT}.md]({EXPERIMENT}.md).
+`{config["model"]["name"]}` in {languages} languages, {steps} steps of {config["data"]["batch_size"]} rows, as in
+`experiment={EXPERIMENT}`. All columns: [{EXPERIMENT}.md]({EXPERIMENT}.md).
 
-{markdown_table(heads, table)}"""
+{REAL_MODEL.table(evidence.records)}
+Wrong answers in *{HELD_OUT}*; one that is no parse in brackets at all is wrong in form.
+
+{_errors(evidence)}"""
 
 
-def _about(record: Record) -> str:
-    config = record["config"]
-    languages = len({row["language"] for row in record["cells"]})
-    return (
-        f"`{config['model']['name']}` in {languages} languages, {record['steps']} steps of "
-        f"{config['data']['batch_size']} rows, one seed, as in `experiment={EXPERIMENT}`."
-    )
+def _errors(evidence: Evidence) -> str:
+    table = []
+    for row in REAL_MODEL.rows:
+        for seed, record in REAL_MODEL.runs(evidence.records, row, HELD_OUT_PARSING).items():
+            if evidence.has_rows(record):
+                asked = [one for cell in HELD_OUT_PARSING.scored(record) for one in evidence.rows_of(record)[cell]]
+                table.append([row.label, seed, len(asked), *wrong(asked)])
+    return markdown_table(["", "seed", "rows", "wrong in form", "wrong in content"], table)

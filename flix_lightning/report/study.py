@@ -72,6 +72,7 @@ class Study:
         means: head of a further column -> labels of the columns that it is the mean of.
         regime: of all its runs.
         where: settings by dotted key that all its runs have.
+        experiment: the name that its runs gave themselves; None for runs that are named by their mixture and method.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Study:
     means: Mapping[str, Sequence[str]] = field(default_factory=dict)
     regime: Regime | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
+    experiment: str | None = None
 
     @property
     def heads(self) -> list[str]:
@@ -121,7 +123,7 @@ class Study:
         return found
 
     def runs(self, records: Sequence[Record], row: Row, column: Column) -> dict[int, Record]:
-        """Seed -> the run at one place of the table. An experiment that gave itself a name is not among them.
+        """Seed -> the run at one place of the table. Another experiment that gave itself a name is not among them.
 
         Raises:
             FlixError: two runs fit the place and differ in more than the seed.
@@ -130,7 +132,7 @@ class Study:
         found: dict[int, Record] = {}
         for record in sorted(records, key=lambda record: record["config"]["seed"]):
             config = record["config"]
-            if config.get("name") != f"{column.mixture}-{config['adapter']['name']}":
+            if config.get("name") != (self.experiment or f"{column.mixture}-{config['adapter']['name']}"):
                 continue
             if all(setting(config, key) == value for key, value in where.items()) and column.cells(record):
                 check_alike(f"{row.label}, {column.label}", [*found.values(), record])

@@ -38,15 +38,16 @@ def test_wrong_answers_are_counted_apart():
     assert wrong(rows(DATE, DATE.replace("4", "5"), "8 April 1978", "")) == (2, 1)
 
 
-def record(experiment, dropped, p):
+def record(experiment, dropped):
     return {
         "steps": 300,
         "config": {
             "name": experiment,
+            "seed": 0,
             "model": {"name": "a-model"},
             "data": {"batch_size": 32},
             "adapter": {"name": "flix", "axes": ["task", "language"], "dropout_axes": dropped},
-            "feature_dropout": {"p": p},
+            "feature_dropout": {"p": 0.3},
         },
         "cells": [
             {"task": "ner", "language": "sw", "group": "seen", "score": 80.0},
@@ -55,14 +56,16 @@ def record(experiment, dropped, p):
     }
 
 
-def test_the_table_has_the_runs_of_the_experiment(tmp_path):
-    kept = {
-        tmp_path / "a.json": record("real_model", ["language"], 0.3),
-        tmp_path / "b.json": record("x", ["task"], 0.3),
-    }
-    assert real_model(Evidence(kept)) is None, "no predictions were kept"
+def test_the_tables_have_the_runs_of_the_experiment(tmp_path):
+    kept = {tmp_path / f"{name}.json": record(name, ["language"]) for name in ("real_model", "another")}
+    lines = real_model(Evidence(kept)).splitlines()
+    assert lines[2] == "`a-model` in 2 languages, 300 steps of 32 rows, as in"
+    assert (
+        "| FLix (languages dropped) | 1 | **80.0** | not run | not run | not run | **25.0** | not run | not run |"
+        in lines
+    )
+    assert lines[-1] == "| --- | --- | --- | --- | --- |", "no predictions were kept"
     for path in kept:
         write_predictions(path, rows(DATE, DATE.replace("4", "5"), "8 April 1978", ""))
-    told = real_model(Evidence(kept))
-    assert "`a-model` in 2 languages, 300 steps of 32 rows" in told
-    assert told.splitlines()[-1] == "| FLix (languages dropped) | 80.0 | 25.0 | 4 | 2 | 1 |"
+    assert real_model(Evidence(kept)).splitlines()[-1] == "| FLix (languages dropped) | 0 | 4 | 2 | 1 |"
+    assert real_model(Evidence({tmp_path / "another.json": record("another", ["language"])})) is None

@@ -1,9 +1,8 @@
-"""On a GPU: a step that waits for nothing, the numbers of a CPU, exact continuation, sharded and quantized weights;
+"""On a GPU: a step that waits for nothing, the numbers of a CPU, exact continuation, sharded weights;
 skipped where there is none.
 """
 
 import csv
-import json
 import warnings
 from pathlib import Path
 
@@ -20,9 +19,10 @@ from flix_lightning.training.tracking.metrics_file import MetricsFile
 from tests.commands.test_commands import run_command
 from tests.configs import SMALL, composed, small_benchmark, untrained_backbone
 from tests.families import save_family
+from tests.processes import FULL
+from tests.training.test_resume import PowerCut, cut_at
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU of CUDA")]
-FULL = ("trainer.precision=32-true", "trainer.log_every_n_steps=1", "feature_dropout.p=0.3")
 GPU = "trainer.accelerator=gpu"
 
 
@@ -90,10 +90,6 @@ def test_auto_is_bf16_on_a_gpu_that_has_it():
     assert run("run", GPU, "trainer.precision=auto")["precision"] == ("bf16-mixed" if has_it else "32-true")
 
 
-class PowerCut(Exception):
-    pass
-
-
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_a_run_cut_off_ends_the_same(precision, kind, monkeypatch):
@@ -101,15 +97,7 @@ def test_a_run_cut_off_ends_the_same(precision, kind, monkeypatch):
     settings = (GPU, f"trainer.precision={precision}", "+trainer.lightning.deterministic=true")
     run("whole", *settings, kind=kind)
     with monkeypatch.context() as patch, pytest.raises(PowerCut):
-        validate, calls = FlixModule.on_validation_epoch_start, []
-
-        def cut(self) -> None:
-            calls.append(None)
-            if len(calls) == 2:
-                raise PowerCut
-            validate(self)
-
-        patch.setattr(FlixModule, "on_validation_epoch_start", cut)
+        cut_at(patch, "validation", 2)
         run("cut", *settings, kind=kind)
     assert not Path("cut/record.json").exists()
     run("cut", *settings, kind=kind)
@@ -143,31 +131,8 @@ def test_a_sharded_run_is_that_of_one_process():
     assert [cell["score"] for cell in sharded["cells"]] == pytest.approx([c["score"] for c in whole["cells"]], abs=1.0)
 
 
-def quantized(family: str, quantization: str, accelerator: str, folder: Path) -> list[str]:
-    pytest.importorskip("bitsandbytes")
-    model = [f"model.name={save_family(family, folder / family)}", f"model.quantization={quantization}"]
-    return ["model=pretrained", *model, *SMALL, f"trainer.accelerator={accelerator}"]
-
-
-@pytest.mark.parametrize("quantization", ["4bit", "8bit"])
-@pytest.mark.parametrize("family", ["qwen3", "mt5"])
-def test_a_run_over_quantized_weights_is_scored_again_and_answers(family, quantization, tmp_path, monkeypatch, capfd):
-    """The scores are nearly those of the record: batches of other rows are rounded otherwise on a GPU."""
-    assert run_command("train", *quantized(family, quantization, "gpu", tmp_path), monkeypatch=monkeypatch) == 0
-    (folder,) = Path("runs").glob("*/*")
-    record = json.loads((folder / "record.json").read_text())
-    cells = ("tasks=[semantic_parsing,translation]", "languages=[sw,yo,bn]")
-    assert run_command("evaluate", f"run={folder}", *cells, monkeypatch=monkeypatch) == 0
-    scores = {(row["task"], row["language"]): row["score"] for row in record["cells"]}
-    again = json.loads((folder / "scores-cldr-test.json").read_text())["cells"]
-    assert again
-    for row in again:
-        assert row["score"] == pytest.approx(scores[row["task"], row["language"]], abs=3.0), row
-    asked = ("task=semantic_parsing", "language=sw", "text=tarehe 3")
-    assert run_command("generate", f"run={folder}", *asked, monkeypatch=monkeypatch) == 0
-    assert "Traceback" not in capfd.readouterr().err
-
-
 def test_quantized_weights_on_a_gpu_are_not_trained_on_the_cpu(tmp_path, monkeypatch, capfd):
-    assert run_command("train", *quantized("qwen3", "4bit", "cpu", tmp_path), monkeypatch=monkeypatch) == 1
+    pytest.importorskip("bitsandbytes")
+    model = (f"model.name={save_family('qwen3', tmp_path / 'model')}", "model.quantization=4bit")
+    assert run_command("train", "model=pretrained", *model, *SMALL, monkeypatch=monkeypatch) == 1
     assert "trainer.accelerator=cpu is a cpu, and the model's weights lie on cuda:0" in capfd.readouterr().err
